@@ -1,0 +1,107 @@
+"""Verdicts and their parts, in the public names and units of the JSON interface.
+
+Only value types live here; how evidence becomes a verdict is in ``judge.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Status: TypeAlias = Literal["healthy", "degraded", "inconclusive", "no_data"]
+Action: TypeAlias = Literal["promote", "rollback", "wait", "hold"]
+State: TypeAlias = Literal["degraded", "safe", "undecided", "no_data", "not_observed"]
+
+STATUSES: tuple[Status, ...] = ("healthy", "degraded", "inconclusive", "no_data")
+ACTIONS: tuple[Action, ...] = ("promote", "rollback", "wait", "hold")
+
+
+class Needed(msgspec.Struct, frozen=True):
+    """How much more is required before a metric can be decided, at the present rate."""
+
+    events: int
+    seconds: int
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """What one metric in one segment says. Numbers are in the metric's unit; None is unknown."""
+
+    metric: str
+    segment: dict[str, str]
+    state: State
+    worse: Literal["higher", "lower"]
+    baseline: float | None
+    canary: float | None
+    effect: float | None
+    low: float | None
+    high: float | None
+    relative_effect: float | None
+    unit: str
+    e_value: float
+    e_safe: float
+    p_value: float
+    n_baseline: int
+    n_canary: int
+    margin: float
+    method: str
+    gates: bool
+    indicative: bool
+    needed: Needed | None
+    detail: str = ""
+
+
+class Impact(msgspec.Struct, frozen=True):
+    """How much business the worst harm has touched so far."""
+
+    events: float
+    low: float
+    high: float
+    unit: str
+
+
+class Suspect(msgspec.Struct, frozen=True):
+    """A deployment and the probability that it explains the harm."""
+
+    deployment: str
+    probability: float
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The judgement of one deployment as of an event time. Times are RFC 3339, UTC."""
+
+    deployment: str
+    service: str
+    environment: str
+    version: str
+    replaces: str | None
+    strategy: str
+    design: Literal["concurrent", "peers", "history"]
+    verdict: Status
+    action: Action
+    indicative: bool
+    as_of: str
+    since: str
+    decided_at: str | None
+    first_degraded_at: str | None
+    score: int
+    why: str
+    reasons: list[Reason]
+    impact: Impact | None
+    suspects: list[Suspect]
+    owner: str
+    runbook: str
+    policy: str
+    complete: bool = False
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of verdict that somebody must hear of."""
+
+    deployment: str
+    status: Literal["firing", "resolved"]
+    at: str
+    summary: str
+    description: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
