@@ -1,0 +1,308 @@
+"""Cells: exact, mergeable integer sums of facts, per series and 10 s slice.
+
+A cell is count, failures, sum, sum of squares and logarithmic buckets, all integers under plain
+addition: order, batch size, retries and number of machines cannot change a bit. Deployments are
+unknown here: a cell does not ask which release it belongs to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from analyzers import moments
+from analyzers.facts import OK, SLICE_NS, Bools, Column, Facts, Ints, Reject, code
+from analyzers.histogram import buckets
+from analyzers.moments import Wide
+from analyzers.policy import Measure, Metric, Policy
+
+Segment = tuple[tuple[str, str], ...]
+
+
+class Series(NamedTuple):
+    """What a cell is about, apart from time. ``segment`` () is the total."""
+
+    environment: str
+    service: str
+    version: str
+    track: str
+    metric: str
+    segment: Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """n cells and the m occupied buckets of those that have values, in canonical order.
+
+    ``of`` (n,) points into ``series`` (sorted); ``slice`` (n,) is when it happened and ``shown``
+    (n,) the first slice whose tick may see it, both in slices of 10 s since 1970. Rows are unique
+    and sorted by (of, shown, slice). Buckets have the same key and a bucket number: ``bin_of``,
+    ``bin_slice``, ``bin_shown``, ``bin``, ``bin_count`` (m,).
+    """
+
+    series: tuple[Series, ...]
+    of: Ints
+    slice: Ints
+    shown: Ints
+    count: Ints
+    failures: Ints
+    sum: Wide
+    square: Wide
+    bin_of: Ints
+    bin_slice: Ints
+    bin_shown: Ints
+    bin: Ints
+    bin_count: Ints
+
+    def __len__(self) -> int:
+        return len(self.of)
+
+    def digest(self) -> str:
+        """SHA-256 of every cell by when it happened: equal for equal facts in any order."""
+        seen = merge([_as_happened(self)])
+        hasher = hashlib.sha256(repr(seen.series).encode())
+        for column in (
+            seen.of, seen.slice, seen.count, seen.failures, seen.sum.hi, seen.sum.lo,
+            seen.square.hi, seen.square.lo, seen.bin_of, seen.bin_slice, seen.bin, seen.bin_count,
+        ):  # fmt: skip
+            hasher.update(np.ascontiguousarray(column).tobytes())
+        return hasher.hexdigest()
+
+    def where(self, rows: Bools, bins: Bools) -> Cells:
+        """Only the given rows and buckets; the series stay as they are."""
+        chosen = np.flatnonzero(rows)
+        return Cells(
+            self.series, self.of[chosen], self.slice[chosen], self.shown[chosen],
+            self.count[chosen], self.failures[chosen], self.sum.take(chosen),
+            self.square.take(chosen), self.bin_of[bins], self.bin_slice[bins],
+            self.bin_shown[bins], self.bin[bins], self.bin_count[bins],
+        )  # fmt: skip
+
+    def split(self, before: int) -> tuple[Cells, Cells]:
+        """The cells shown before a slice, and the rest."""
+        old, old_bins = self.shown < before, self.bin_shown < before
+        return self.where(old, old_bins), self.where(~old, ~old_bins)
+
+
+def _as_happened(cells: Cells) -> Cells:
+    return Cells(
+        cells.series, cells.of, cells.slice, cells.slice, cells.count, cells.failures, cells.sum,
+        cells.square, cells.bin_of, cells.bin_slice, cells.bin_slice, cells.bin, cells.bin_count,
+    )  # fmt: skip
+
+
+def no_cells() -> Cells:
+    """No cell at all."""
+    e = np.empty(0, np.int64)
+    w = moments.zeros(0)
+    return Cells((), e, e, e, e, e, w, w, e, e, e, e, e)
+
+
+def merge(parts: Sequence[Cells]) -> Cells:
+    """The sum of all parts: cells of equal key added up, in canonical order."""
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return no_cells()
+    names = sorted({part.series[i] for part in parts for i in np.unique(part.of).tolist()})
+    place = {name: i for i, name in enumerate(names)}
+    maps = [np.array([place.get(name, -1) for name in part.series], np.int64) for part in parts]
+    of = np.concatenate([m[p.of] for m, p in zip(maps, parts, strict=True)])
+    slices = np.concatenate([p.slice for p in parts])
+    shown = np.concatenate([p.shown for p in parts])
+    order, starts = _runs((slices, shown, of))
+    first = order[starts]
+    count = np.add.reduceat(np.concatenate([p.count for p in parts])[order], starts)
+    failures = np.add.reduceat(np.concatenate([p.failures for p in parts])[order], starts)
+    total = moments.group_sums(moments.concat([p.sum for p in parts]).take(order), starts)
+    square = moments.group_sums(moments.concat([p.square for p in parts]).take(order), starts)
+    bin_of = np.concatenate([m[p.bin_of] for m, p in zip(maps, parts, strict=True)])
+    bin_slice = np.concatenate([p.bin_slice for p in parts])
+    bin_shown = np.concatenate([p.bin_shown for p in parts])
+    number = np.concatenate([p.bin for p in parts])
+    bin_count = np.concatenate([p.bin_count for p in parts])
+    if len(bin_of):
+        bin_order, bin_starts = _runs((number, bin_slice, bin_shown, bin_of))
+        kept = bin_order[bin_starts]
+        bin_count = np.add.reduceat(bin_count[bin_order], bin_starts)
+        bin_of, bin_slice, bin_shown, number = (
+            column[kept] for column in (bin_of, bin_slice, bin_shown, number)
+        )
+    return Cells(
+        tuple(names), of[first], slices[first], shown[first], count, failures, total, square,
+        bin_of, bin_slice, bin_shown, number, bin_count,
+    )  # fmt: skip
+
+
+def _runs(keys: tuple[Ints, ...]) -> tuple[Ints, Ints]:
+    """Order that sorts rows by ``keys`` (last one first), and where runs of equal keys begin."""
+    order = np.lexsort(keys)
+    change = np.zeros(len(order), np.bool_)
+    change[0] = True
+    for key in keys:
+        ordered = key[order]
+        change[1:] |= ordered[1:] != ordered[:-1]
+    return order, np.flatnonzero(change)
+
+
+def fold(facts: Facts, rejects: Sequence[Reject], policy: Policy, *, open_from: int) -> Cells:
+    """The cells of a batch of facts, for every metric but those of answers (see ``answers``).
+
+    ``open_from`` is the first slice that no tick has passed yet: what happened before it is
+    late, and is shown there.
+    """
+    parts: list[Cells] = []
+    for metric in policy.metrics:
+        if metric.measure is Measure.ANSWER:
+            continue
+        chosen = facts if feeds_all(metric) else facts.take(fed_by(metric, facts))
+        if feeds_all(metric) and facts.synthetic.any():
+            chosen = facts.take(~facts.synthetic)
+        failed = chosen.outcome.codes != _code_of(chosen.outcome, OK)
+        if metric.measure is Measure.VALIDITY:
+            failed = np.zeros(len(chosen), np.bool_)
+            parts += tally(metric, *_unreadable(rejects), open_from=open_from)
+        elif metric.measure in (Measure.EVENTS, Measure.VALUE):
+            kept = ~failed
+            if metric.measure is Measure.VALUE:
+                kept &= np.isfinite(chosen.value)
+            chosen, failed = chosen.take(kept), failed[kept]
+        elif metric.measure is Measure.FLOW:
+            failed = np.zeros(len(chosen), np.bool_)
+        parts += tally(metric, chosen, failed, open_from=open_from)
+    return merge(parts)
+
+
+def feeds_all(metric: Metric) -> bool:
+    """Whether every event that is not synthetic feeds the metric."""
+    return not (metric.types or metric.services or metric.where or metric.synthetic)
+
+
+def fed_by(metric: Metric, facts: Facts) -> Bools:
+    """Mask of the facts that feed a metric, whatever their outcome."""
+    rows = facts.synthetic == metric.synthetic
+    if metric.types:
+        rows &= facts.type.among(metric.types)
+    if metric.services:
+        rows &= facts.service.among(metric.services)
+    for name, value in metric.where:
+        column = _attribute(facts, name)
+        rows &= column.equals(value) if column else False
+    return rows
+
+
+def tally(metric: Metric, facts: Facts, failed: Bools, *, open_from: int) -> list[Cells]:
+    """Cells of one metric over the given facts, one part for the total and each segment set."""
+    if not len(facts):
+        return []
+    slices = facts.time_ns // SLICE_NS
+    shown = np.maximum(slices, open_from)
+    quanta = _quanta(metric, facts) if metric.measure is Measure.VALUE else None
+    return [
+        part
+        for names in ((), *metric.segments)
+        if (part := _tally_by(names, metric, facts, slices, shown, failed, quanta)) is not None
+    ]
+
+
+def _tally_by(
+    names: tuple[str, ...],
+    metric: Metric,
+    facts: Facts,
+    slices: Ints,
+    shown: Ints,
+    failed: Bools,
+    quanta: Ints | None,
+) -> Cells | None:
+    columns = [_attribute(facts, name) for name in names]
+    if any(column is None for column in columns):
+        return None
+    found = [column for column in columns if column is not None]
+    rows = np.arange(len(facts))
+    for column in found:
+        rows = rows[column.codes[rows] != _code_of(column, "")]
+    if not len(rows):
+        return None
+    keys = [facts.environment, facts.service, facts.version, facts.track, *found]
+    mixed = np.zeros(len(rows), np.int64)
+    for key in keys:
+        mixed = mixed * len(key.words) + key.codes[rows]
+    distinct, of = np.unique(mixed, return_inverse=True)
+    series = [_series(metric, names, keys, int(value)) for value in distinct]
+    order, starts = _runs((slices[rows], shown[rows], of))
+    first = order[starts]
+    bounds = np.append(starts, len(order))
+    width = np.diff(bounds)
+    total = square = moments.zeros(len(starts))
+    e = np.empty(0, np.int64)
+    bins = (e, e, e, e, e)
+    if quanta is not None:
+        q = quanta[rows]
+        total = moments.group_sums(moments.wide(q).take(order), starts)
+        square = moments.group_sums(moments.squares(q).take(order), starts)
+        number = buckets(q)
+        bin_order, bin_starts = _runs((number, slices[rows], shown[rows], of))
+        kept = bin_order[bin_starts]
+        bins = (
+            of[kept], slices[rows][kept], shown[rows][kept], number[kept],
+            np.diff(np.append(bin_starts, len(bin_order))),
+        )  # fmt: skip
+    return Cells(
+        tuple(series), of[first], slices[rows][first], shown[rows][first], width,
+        np.add.reduceat(failed[rows][order].astype(np.int64), starts), total, square, *bins,
+    )  # fmt: skip
+
+
+def _series(metric: Metric, names: tuple[str, ...], keys: list[Column], mixed: int) -> Series:
+    words: list[str] = []
+    for key in reversed(keys):
+        mixed, place = divmod(mixed, len(key.words))
+        words.append(key.words[place])
+    environment, service, version, track, *values = reversed(words)
+    segment = tuple(zip(names, values, strict=True))
+    return Series(environment, service, version, track, metric.name, segment)
+
+
+def _attribute(facts: Facts, name: str) -> Column | None:
+    if name == "type":
+        return facts.type
+    if name == "outcome":
+        return facts.outcome
+    return facts.attributes.get(name)
+
+
+def _code_of(column: Column, word: str) -> int:
+    return column.words.index(word) if word in column.words else -1
+
+
+def _quanta(metric: Metric, facts: Facts) -> Ints:
+    """Values as integers, half to even. The door has refused what does not fit."""
+    limit = float(moments.QUANTA_LIMIT - 1)
+    return np.clip(np.rint(facts.value / metric.quantum), -limit, limit).astype(np.int64)
+
+
+def _unreadable(rejects: Sequence[Reject]) -> tuple[Facts, Bools]:
+    """The rejects whose service and time could still be read, as failed facts."""
+    placed = [r for r in rejects if r.time_ns is not None and r.service]
+    n = len(placed)
+    blank = code([""] * n)
+    facts = Facts(
+        time_ns=np.array([r.time_ns for r in placed], np.int64),
+        environment=code([r.environment or "production" for r in placed]),
+        service=code([r.service for r in placed]),
+        version=code([r.version for r in placed]),
+        track=code([r.track for r in placed]),
+        type=blank,
+        outcome=code(["rejected"] * n),
+        value=np.full(n, np.nan),
+        key=np.zeros((n, 2), np.uint64),
+        content=np.zeros(n, np.uint64),
+        ref=np.zeros((n, 2), np.uint64),
+        subject=np.zeros(n, np.uint64),
+        synthetic=np.zeros(n, np.bool_),
+        attributes={},
+    )
+    return facts, np.ones(n, np.bool_)

@@ -1,0 +1,76 @@
+"""Logarithmic buckets of quantised values, 32 an octave, by integer arithmetic only.
+
+Bucket of q > 0: with 2**e <= q < 2**(e+1) and i the place of q / 2**e among 2**(i/32), the number
+is 32 e + i + 1; zero is bucket 0; negative values have the negated bucket of their size. No libm
+call decides a bucket, so every machine agrees. A factor of 2**(k/32) is a shift by k buckets.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from analyzers.facts import Floats, Ints
+
+PER_OCTAVE: Final = 32
+_TOP_BIT: Final = 52  # mantissas are compared as integers in [2**52, 2**53)
+
+
+def _root(step: int) -> int:
+    """floor(2**(52 + step/32)), by integer square roots: 32 is two to the fifth."""
+    return int(_nth_root((1 << (_TOP_BIT * PER_OCTAVE)) << step))
+
+
+def _nth_root(value: int) -> int:
+    for _ in range(5):
+        value = math.isqrt(value)
+    return value
+
+
+# Lower edges of the 32 buckets of one octave. floor of nested isqrt equals floor of the 32nd root.
+_EDGES: Final = np.array([_root(step) for step in range(PER_OCTAVE)], dtype=np.int64)
+
+
+def buckets(quanta: Ints) -> Ints:
+    """The bucket number of each quantised value (int64, below 2**53 in size), same shape.
+
+    >>> buckets(np.array([0, 1, 2, 4, -4])).tolist()
+    [0, 1, 33, 65, -65]
+    """
+    size = np.abs(quanta)
+    mantissa, exponent = np.frexp(size.astype(np.float64))  # exact: size < 2**53
+    scaled = np.ldexp(mantissa, _TOP_BIT + 1).astype(np.int64)
+    place = np.searchsorted(_EDGES, scaled, side="right") - 1
+    number = (exponent.astype(np.int64) - 1) * PER_OCTAVE + place + 1
+    return np.where(size == 0, 0, np.sign(quanta) * number)
+
+
+def middles(numbers: Ints, quantum: float) -> Floats:
+    """The geometric middle of each bucket in the metric's unit (float64, for display only)."""
+    size = np.abs(numbers)
+    value = np.exp2((size - 0.5) / PER_OCTAVE) * quantum
+    return np.where(numbers == 0, 0.0, np.sign(numbers) * value)
+
+
+def quantile(numbers: Ints, counts: Ints, q: float, quantum: float) -> float | None:
+    """The q-quantile of a histogram (bucket numbers and counts, any order), within half a bucket
+    (1.1 %); None for an empty one."""
+    total = int(counts.sum())
+    if total == 0:
+        return None
+    order = np.argsort(numbers, kind="stable")
+    place = np.searchsorted(np.cumsum(counts[order]), q * total, side="left")
+    chosen = numbers[order][min(int(place), len(order) - 1)]
+    return float(middles(np.array([chosen]), quantum)[0])
+
+
+def shift_of(factor: float, *, up: bool) -> int:
+    """How many buckets a factor is, rounded up or down to a whole number of buckets.
+
+    >>> shift_of(2.0, up=True), shift_of(1.1, up=True), shift_of(1.1, up=False)
+    (32, 5, 4)
+    """
+    exact = PER_OCTAVE * math.log2(factor)
+    return math.ceil(exact - 1e-9) if up else math.floor(exact + 1e-9)

@@ -1,0 +1,93 @@
+"""Exact 128-bit integer sums as two limbs: ``value = hi * 2**64 + lo``.
+
+Floats never come in here: the sum of squares of a metric at offset 1e9 must still give its
+variance, and a sum must not depend on the order of its terms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from analyzers.facts import Ints, Words
+
+QUANTA_LIMIT: Final = 1 << 53  # beyond it a float64 no longer holds every integer
+_LOW: Final = np.uint64(0xFFFFFFFF)
+_HALF: Final = np.uint64(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Wide:
+    """n integers of 128 bits: ``hi`` int64 (signed), ``lo`` uint64, both of shape (n,)."""
+
+    hi: Ints
+    lo: Words
+
+    def __len__(self) -> int:
+        return len(self.hi)
+
+    def take(self, rows: Ints) -> Wide:
+        """The given rows."""
+        return Wide(self.hi[rows], self.lo[rows])
+
+    def integers(self) -> list[int]:
+        """The values as Python integers.
+
+        >>> wide(np.array([-3])).integers()
+        [-3]
+        """
+        return [
+            (hi << 64) + lo for hi, lo in zip(self.hi.tolist(), self.lo.tolist(), strict=True)
+        ]
+
+
+def wide(values: Ints) -> Wide:
+    """The int64 ``values`` (n,) as 128-bit integers."""
+    return Wide(values >> np.int64(63), values.astype(np.uint64))
+
+
+def squares(values: Ints) -> Wide:
+    """The exact squares of int64 ``values`` (n,), each below 2**53 in size."""
+    size = np.abs(values).astype(np.uint64)
+    high, low = size >> _HALF, size & _LOW
+    middle = np.uint64(2) * high * low
+    shifted = (middle & _LOW) << _HALF
+    lo = low * low + shifted
+    carry = (lo < shifted).astype(np.uint64)
+    hi = high * high + (middle >> _HALF) + carry
+    return Wide(hi.astype(np.int64), lo)
+
+
+def zeros(n: int) -> Wide:
+    """n zeros."""
+    return Wide(np.zeros(n, np.int64), np.zeros(n, np.uint64))
+
+
+def concat(parts: list[Wide]) -> Wide:
+    """The rows of all parts, in order."""
+    if not parts:
+        return zeros(0)
+    return Wide(np.concatenate([p.hi for p in parts]), np.concatenate([p.lo for p in parts]))
+
+
+def group_sums(values: Wide, starts: Ints) -> Wide:
+    """The sums of the runs of rows that begin at ``starts`` (int64, increasing, first is 0).
+
+    Exact for up to 2**32 rows a run: 32-bit limbs are summed apart, then carried.
+    """
+    if not len(values):
+        return zeros(0)
+    low = np.add.reduceat(values.lo & _LOW, starts)
+    high = np.add.reduceat(values.lo >> _HALF, starts) + (low >> _HALF)
+    lo = (high << _HALF) | (low & _LOW)
+    hi = np.add.reduceat(values.hi, starts) + (high >> _HALF).astype(np.int64)
+    return Wide(hi, lo)
+
+
+def variance(count: int, total: int, square: int) -> float | None:
+    """The sample variance (ddof 1) from exact integer sums, in squared quanta; None below two."""
+    if count < 2:
+        return None
+    return (count * square - total * total) / (count * (count - 1))
