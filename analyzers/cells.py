@@ -190,8 +190,8 @@ def fed_by(metric: Metric, facts: Facts) -> Bools:
         rows &= facts.service.among(metric.services)
     for name, value in metric.where:
         column = _attribute(facts, name)
-        rows &= column.equals(value) if column else False
-    return rows
+        rows &= np.False_ if column is None else column.equals(value)
+    return np.asarray(rows)
 
 
 def tally(metric: Metric, facts: Facts, failed: Bools, *, open_from: int) -> list[Cells]:
@@ -227,11 +227,8 @@ def _tally_by(
     if not len(rows):
         return None
     keys = [facts.environment, facts.service, facts.version, facts.track, *found]
-    mixed = np.zeros(len(rows), np.int64)
-    for key in keys:
-        mixed = mixed * len(key.words) + key.codes[rows]
-    distinct, of = np.unique(mixed, return_inverse=True)
-    series = [_series(metric, names, keys, int(value)) for value in distinct]
+    of, samples = _distinct([key.codes[rows] for key in keys])
+    series = [_series(metric, names, keys, row) for row in rows[samples].tolist()]
     order, starts = _runs((slices[rows], shown[rows], of))
     first = order[starts]
     bounds = np.append(starts, len(order))
@@ -256,12 +253,22 @@ def _tally_by(
     )  # fmt: skip
 
 
-def _series(metric: Metric, names: tuple[str, ...], keys: list[Column], mixed: int) -> Series:
-    words: list[str] = []
-    for key in reversed(keys):
-        mixed, place = divmod(mixed, len(key.words))
-        words.append(key.words[place])
-    environment, service, version, track, *values = reversed(words)
+def _distinct(keys: Sequence[Ints]) -> tuple[Ints, Ints]:
+    """For each row the number of its combination of keys, and one row of each combination.
+
+    Combined one key after another and renumbered each time: a plain mixed radix would overflow
+    when a hostile batch names a hundred thousand versions.
+    """
+    of = np.zeros(len(keys[0]), np.int64)
+    samples = np.zeros(1, np.int64)
+    for key in keys:
+        mixed = of * (int(key.max()) + 1) + key
+        _, samples, of = np.unique(mixed, return_index=True, return_inverse=True)
+    return of, samples
+
+
+def _series(metric: Metric, names: tuple[str, ...], keys: list[Column], row: int) -> Series:
+    environment, service, version, track, *values = (key.words[key.codes[row]] for key in keys)
     segment = tuple(zip(names, values, strict=True))
     return Series(environment, service, version, track, metric.name, segment)
 
