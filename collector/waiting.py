@@ -1,0 +1,193 @@
+"""The requests that wait for their turn: a queue with limits on events and on bytes.
+
+A request waits from its arrival to the commit of the turn that takes it. What is waiting is lost
+with the process, which is why nobody has been told that it was accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+# A turn takes far less than a second; a client that comes back sooner finds the same full queue.
+RETRY_AFTER_S: Final = 1
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """One payload that was not used: its place in the request (blank lines not counted) and why."""
+
+    index: int
+    reason: str
+    detail: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the payloads of one request; ``conflicts`` of the ``duplicates`` said
+    something else than the first event of that id, which stands."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    rejected: tuple[Rejected, ...] = ()
+
+
+class WaitingError(Exception):
+    """A request that cannot have its turn: later (BusyError), or not here at all (ClosedError)."""
+
+
+class BusyError(WaitingError):
+    """The queue is full; the same request will do in a second."""
+
+
+class ClosedError(WaitingError):
+    """The process takes no more requests, or could not keep what it took."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """Payloads of one request and the place to put its answer."""
+
+    payloads: Sequence[bytes]
+    size: int
+    arrived_s: float
+    answer: asyncio.Future[Answer] = field(repr=False)
+
+    def settle(self, answer: Answer) -> None:
+        """Answers the request, unless its client has given up."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def fail(self, error: WaitingError) -> None:
+        """Tells the request that it was not kept, unless its client has given up."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class WaitingRoom:
+    """Requests in order of arrival, at most ``events`` payloads and ``size`` bytes of them.
+
+    Belongs to one event loop. Bytes of bodies still being read count as well, so that many slow
+    clients cannot fill the memory. It starts closed, for the reason given, until ``open``.
+    """
+
+    def __init__(self, *, events: int, size: int, closed: str = "") -> None:
+        self.events_limit = events
+        self.size_limit = size
+        self.events = 0
+        self.size = 0
+        self._reading = 0
+        self._requests: list[Request] = []
+        self._arrived = asyncio.Event()
+        self._closed = closed
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """Room for a body that is being read; given back at the end."""
+        place = Reading(self)
+        try:
+            yield place
+        finally:
+            place.resize(0)
+
+    async def submit(self, payloads: Sequence[bytes], *, now_s: float) -> Answer:
+        """The answer to a request, once its turn is committed.
+
+        BusyError if there is no room; ClosedError if no more requests are taken, or if the process
+        failed to keep this one.
+        """
+        if not payloads:
+            return Answer()
+        size = sum(map(len, payloads))
+        self._check_open()
+        if self.events and self.events + len(payloads) > self.events_limit:
+            raise BusyError(f"{self.events} events are waiting, the limit is {self.events_limit}")
+        if self.events and self.size + size > self.size_limit:
+            raise BusyError(f"{self.size} bytes are waiting, the limit is {self.size_limit}")
+        request = Request(payloads, size, now_s, asyncio.get_running_loop().create_future())
+        self._requests.append(request)
+        self.events += len(payloads)
+        self.size += size
+        self._arrived.set()
+        return await request.answer
+
+    def take(self, *, events: int) -> list[Request]:
+        """Leading requests with together at most ``events`` payloads, at least one if any waits.
+
+        They leave the queue's order but go on counting against its limits until ``release``.
+        """
+        count = 0
+        seen = 0
+        for request in self._requests:
+            seen += len(request.payloads)
+            if count and seen > events:
+                break
+            count += 1
+        taken = self._requests[:count]
+        del self._requests[:count]
+        if not self._requests and not self._closed:
+            self._arrived.clear()
+        return taken
+
+    def release(self, requests: Sequence[Request]) -> None:
+        """Gives back the room of requests that have been answered."""
+        self.events -= sum(len(request.payloads) for request in requests)
+        self.size -= sum(request.size for request in requests)
+
+    async def wait(self, *, timeout_s: float) -> None:
+        """Returns when a request waits, when the room closes, or after ``timeout_s``."""
+        with suppress(TimeoutError):  # the time being over is one of the answers
+            async with asyncio.timeout(timeout_s):
+                await self._arrived.wait()
+
+    def open(self) -> None:
+        """Lets requests in from now on."""
+        self._closed = ""
+
+    def close(self, why: str) -> None:
+        """Refuses every further request with ``why``; those that wait keep their turn."""
+        self._closed = why
+        self._arrived.set()
+
+    @property
+    def closed(self) -> bool:
+        """Whether further requests are refused."""
+        return bool(self._closed)
+
+    def oldest_s(self) -> float | None:
+        """When the longest waiting request arrived; None if none waits."""
+        return self._requests[0].arrived_s if self._requests else None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(self._closed)
+
+    def _resize_reading(self, before: int, after: int) -> None:
+        self._reading += after - before
+        if after > before and self._reading + self.size > self.size_limit:
+            raise BusyError(
+                f"{self._reading + self.size} bytes are waiting or being read, "
+                f"the limit is {self.size_limit}"
+            )
+
+
+class Reading:
+    """How many bytes of the waiting room one body being read takes up."""
+
+    __slots__ = ("_room", "_size")
+
+    def __init__(self, room: WaitingRoom) -> None:
+        self._room = room
+        self._size = 0
+
+    def resize(self, size: int) -> None:
+        """Takes up ``size`` bytes in all; BusyError if there is no room for more."""
+        before, self._size = self._size, size
+        self._room._resize_reading(before, size)  # noqa: SLF001 - two halves of one account
