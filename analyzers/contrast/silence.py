@@ -1,0 +1,61 @@
+"""Evidence that the canary has gone silent while the baseline flows.
+
+Silence is counted in occupied 10 s slices, not in events: a nightly import of one arm fills many
+events but few slices. The null is generous: the canary still has a quarter of its share of the
+traffic, or of the slices that it used to occupy (a split by customer can be off by much, but not
+by that). After the k-th slice that the canary occupies, a bet of weight 6 / (pi^2 (k + 1)^2) says
+that it will never be seen again; it gains 1 / (1 - theta) with every slice only the baseline
+occupies and is lost when the canary shows. The sum of all bets, those not begun at 1, is an
+e-process under the null.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from analyzers.facts import Bools, Floats
+
+# At 1/2 a customer split of a distributor with a few large customers trips it; at 1/8 it needs
+# twice the time to notice a stop.
+REST: Final = 0.25
+# So many slices must have been occupied before the canary's own past says how often to expect it.
+LEARNED_AFTER: Final = 30
+_WEIGHT: Final = 6.0 / np.pi**2
+_OVERFLOW: Final = 700.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """What is carried from slice to slice: slices with any event, those of the canary, and the
+    log wealth of the bet that is open."""
+
+    slices: int = 0
+    seen: int = 0
+    run: float = 0.0
+
+
+def watch(quiet: Quiet, seen: Bools, share: Floats) -> tuple[Quiet, Floats]:
+    """The carried state and the log e-value after each of J slices that some arm occupied.
+
+    ``seen`` (J,): the canary was there; ``share`` (J,): its expected share of the events, 0
+    where unknown.
+    """
+    if not len(seen):
+        return quiet, np.empty(0)
+    slices = quiet.slices + np.arange(len(seen))
+    before = quiet.seen + np.cumsum(seen) - seen
+    expected = REST * share / (REST * share + 1 - share)
+    learned = np.where(slices >= LEARNED_AFTER, REST * before / np.maximum(slices, 1), 0.0)
+    theta = np.minimum(np.maximum(expected, learned), 0.99)
+    grown = quiet.run + np.cumsum(np.where(seen, 0.0, -np.log1p(-theta)))
+    lost = np.maximum.accumulate(np.where(seen, grown, -np.inf))  # where the last bet was lost
+    run = np.where(np.isfinite(lost), grown - lost, grown)
+    k = before + seen
+    weight = _WEIGHT / (k + 1.0) ** 2
+    unopened = _WEIGHT / (k + 2.0)  # at most the sum of the weights still to come
+    e = np.log(weight * np.exp(np.minimum(run, _OVERFLOW)) + unopened)
+    log_e = np.where(run > _OVERFLOW, np.log(weight) + run, e)
+    return Quiet(quiet.slices + len(seen), int(k[-1]), float(run[-1])), log_e
