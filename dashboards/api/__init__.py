@@ -1,0 +1,1 @@
+"""What is read over HTTP: verdicts, the page's data, probes, the OpenAPI document."""
