@@ -1,0 +1,283 @@
+"""The rows of a turn in the state file: written whole, read back for a restart, counted, trimmed.
+
+Every function takes the connection of a transaction that its caller has begun.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from analyzers.facts import Reject
+from collector import blobs
+from collector.blobs import PACKED
+from collector.entry import Bounds, Counts, Entry, IntakeSpan, KeptVerdict, Move, Saved
+from collector.packing import Packed, pack, unpack
+from collector.state_file import Fenced
+
+INT64_MAX: Final = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class PackedEntry:
+    """The bodies of an entry, compressed before its transaction begins."""
+
+    intake: Packed | None
+    cells: Packed | None
+    seen: Packed | None
+    memory: Packed | None
+    verdicts: tuple[Packed, ...]
+
+
+def packed(entry: Entry) -> PackedEntry:
+    """The bodies of ``entry`` ready to be stored; ``TooLarge`` names the one over its limit."""
+    return PackedEntry(
+        intake=pack(entry.intake, "the intake of this turn") if entry.intake else None,
+        cells=pack(entry.cells, "the cells of this turn") if entry.cells else None,
+        seen=pack(entry.seen, "the seen ids of this turn") if entry.seen else None,
+        memory=None if entry.memory is None else pack(entry.memory, "the memory"),
+        verdicts=tuple(pack(verdict.body, "a verdict") for verdict in entry.verdicts),
+    )
+
+
+def write(
+    db: sqlite3.Connection, seq: int, entry: Entry, ready: PackedEntry, bounds: Bounds
+) -> None:
+    """Writes turn ``seq``, but for its positions and notices."""
+    if ready.intake:
+        db.execute(
+            f"INSERT INTO intake (seq, stream_ns, {PACKED}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (seq, entry.stream_ns, *ready.intake.columns()),
+        )
+        add(db, "intake_bytes", len(ready.intake.body))
+    if ready.cells:
+        blobs.insert(db, "cells", seq, 0, ready.cells)
+    if ready.seen:
+        blobs.insert(db, "seen", seq, entry.seen_newest_ns, ready.seen)
+    if ready.memory:
+        db.execute(
+            f"INSERT OR REPLACE INTO memory (one, {PACKED}) VALUES (1, ?, ?, ?, ?, ?)",
+            ready.memory.columns(),
+        )
+    db.executemany(
+        "INSERT INTO markers (seq, stream_ns, body) VALUES (?, ?, ?)",
+        [(seq, entry.stream_ns, body) for body in entry.markers],
+    )
+    db.executemany(
+        f"INSERT INTO verdicts (seq, deployment, as_of_ns, {PACKED}) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (seq, verdict.deployment, verdict.as_of_ns, *body.columns())
+            for verdict, body in zip(entry.verdicts, ready.verdicts, strict=True)
+        ],
+    )
+    if entry.rejects:
+        _write_rejects(db, seq, entry, bounds.rejects)
+
+
+def _write_rejects(db: sqlite3.Connection, seq: int, entry: Entry, bound: int) -> None:
+    """Keeps the newest rejects up to ``bound``, and counts those that had to go."""
+    newest = entry.rejects[max(0, len(entry.rejects) - bound) :]
+    db.executemany(
+        "INSERT INTO rejects (seq, stream_ns, place, reason, detail, payload, time_ns, "
+        "environment, service, version, track) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                seq,
+                entry.stream_ns,
+                reject.index,
+                reject.reason,
+                _storable(reject.detail),
+                reject.payload,
+                # Rejected input may say anything, also a time beyond what a column holds.
+                reject.time_ns if abs(reject.time_ns or 0) <= INT64_MAX else None,
+                _storable(reject.environment),
+                _storable(reject.service),
+                _storable(reject.version),
+                _storable(reject.track),
+            )
+            for reject in newest
+        ],
+    )
+    (count,) = db.execute("SELECT COUNT(*) FROM rejects").fetchone()
+    over = max(0, count - bound)
+    db.execute(
+        "DELETE FROM rejects WHERE id IN (SELECT id FROM rejects ORDER BY id LIMIT ?)", (over,)
+    )
+    add(db, "rejects_dropped", over + len(entry.rejects) - len(newest))
+
+
+def _storable(text: str) -> str:
+    # A lone surrogate, which JSON can spell and UTF-8 cannot, is kept as its escape.
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def move(db: sqlite3.Connection, path: Path, moved: Move) -> None:
+    """Sets the position of a source; ``Fenced`` if it does not stand where it was read from."""
+    row = db.execute("SELECT position FROM positions WHERE source = ?", (moved.source,)).fetchone()
+    found = row[0] if row else None
+    if found != moved.before:
+        raise Fenced(
+            f"{path}: source {moved.source!r} stands at {found!r}, but this turn was read from "
+            f"{moved.before!r}: read again from where it stands"
+        )
+    db.execute(
+        "INSERT OR REPLACE INTO positions (source, position) VALUES (?, ?)",
+        (moved.source, moved.after),
+    )
+
+
+def add(db: sqlite3.Connection, name: str, amount: int) -> None:
+    """Adds to a total that cannot be counted from the rows."""
+    if amount:
+        db.execute("UPDATE tally SET total = total + ? WHERE name = ?", (amount, name))
+
+
+def load(db: sqlite3.Connection, path: Path) -> Saved:
+    """Everything that a restart begins with; ``Corrupt`` when a checksum does not match."""
+    (seq,) = db.execute("SELECT seq FROM fence").fetchone()
+    memory = db.execute("SELECT codec, size, crc, body FROM memory").fetchone()
+    latest = db.execute(
+        "SELECT deployment, as_of_ns, codec, size, crc, body FROM verdicts WHERE id IN "
+        "(SELECT MAX(id) FROM verdicts GROUP BY deployment) ORDER BY deployment"
+    )
+    return Saved(
+        seq=seq,
+        memory=None if memory is None else unpack(Packed(*memory), path, "the memory"),
+        cells=blobs.bodies(db, path, "cells", 0, INT64_MAX),
+        seen=blobs.bodies(db, path, "seen", 0, INT64_MAX),
+        markers=tuple(body for (body,) in db.execute("SELECT body FROM markers ORDER BY id")),
+        verdicts=tuple(_verdict(path, row) for row in latest),
+        positions=dict(db.execute("SELECT source, position FROM positions")),
+        counts=counts(db, path),
+    )
+
+
+def verdicts(db: sqlite3.Connection, path: Path, deployment: str, limit: int) -> list[KeptVerdict]:
+    """The newest verdicts of one deployment, newest first."""
+    rows = db.execute(
+        "SELECT deployment, as_of_ns, codec, size, crc, body FROM verdicts "
+        "WHERE deployment = ? ORDER BY id DESC LIMIT ?",
+        (deployment, limit),
+    )
+    return [_verdict(path, row) for row in rows]
+
+
+def _verdict(path: Path, row: tuple[str, int, str, int, int, bytes]) -> KeptVerdict:
+    deployment, as_of_ns, codec, size, crc, body = row
+    packed_body = Packed(codec, size, crc, body)
+    return KeptVerdict(deployment, as_of_ns, unpack(packed_body, path, "a verdict"))
+
+
+def rejects(db: sqlite3.Connection, limit: int) -> list[Reject]:
+    """The newest rejects, newest first."""
+    rows = db.execute(
+        "SELECT place, reason, detail, payload, time_ns, environment, service, version, track "
+        "FROM rejects ORDER BY id DESC LIMIT ?",
+        (limit,),
+    )
+    return [
+        Reject(
+            index=place,
+            reason=reason,
+            detail=detail,
+            payload=payload,
+            time_ns=time_ns,
+            environment=environment,
+            service=service,
+            version=version,
+            track=track,
+        )
+        for place, reason, detail, payload, time_ns, environment, service, version, track in rows
+    ]
+
+
+def counts(db: sqlite3.Connection, path: Path) -> Counts:
+    """How much is kept, and what was dropped over a bound."""
+
+    def one(sql: str) -> int:
+        (value,) = db.execute(sql).fetchone()
+        return int(value)
+
+    tally = dict(db.execute("SELECT name, total FROM tally"))
+    pages = one("PRAGMA page_count") * one("PRAGMA page_size")
+    wal = path.with_name(path.name + "-wal")
+    return Counts(
+        intake_turns=one("SELECT COUNT(*) FROM intake"),
+        intake_bytes=tally["intake_bytes"],
+        cells_blobs=one("SELECT COUNT(*) FROM cells"),
+        cells_bytes=one("SELECT COALESCE(SUM(stored), 0) FROM cells"),
+        seen_blobs=one("SELECT COUNT(*) FROM seen"),
+        seen_bytes=one("SELECT COALESCE(SUM(stored), 0) FROM seen"),
+        markers=one("SELECT COUNT(*) FROM markers"),
+        rejects=one("SELECT COUNT(*) FROM rejects"),
+        rejects_dropped=tally["rejects_dropped"],
+        verdicts=one("SELECT COUNT(*) FROM verdicts"),
+        outbox_waiting=one("SELECT COUNT(*) FROM outbox WHERE state = 'waiting'"),
+        outbox_given_up=one("SELECT COUNT(*) FROM outbox WHERE state = 'given_up'"),
+        outbox_overflowed=tally["outbox_overflowed"],
+        file_bytes=pages,
+        wal_bytes=wal.stat().st_size if wal.exists() else 0,
+    )
+
+
+def intake_span(db: sqlite3.Connection) -> IntakeSpan:
+    """Which part of the intake log is kept."""
+    return IntakeSpan(
+        *db.execute(
+            "SELECT (SELECT MIN(seq) FROM intake), (SELECT MAX(seq) FROM intake), forgotten "
+            "FROM fence"
+        ).fetchone()
+    )
+
+
+def intake_after(
+    db: sqlite3.Connection, path: Path, seq: int, until: int
+) -> tuple[int, bytes] | None:
+    """The first kept turn after ``seq`` and up to ``until``, with its raw intake."""
+    row = db.execute(
+        "SELECT seq, codec, size, crc, body FROM intake WHERE seq > ? AND seq <= ? "
+        "ORDER BY seq LIMIT 1",
+        (seq, until),
+    ).fetchone()
+    if row is None:
+        return None
+    found, *body = row
+    return found, unpack(Packed(*body), path, f"the intake of turn {found}")
+
+
+def trim_intake(
+    db: sqlite3.Connection, before_seq: int | None, before_ns: int | None, bound: int
+) -> int:
+    """Drops the oldest turns of the intake log; how many.
+
+    Those before a turn or a stream time, and then as many as it takes to hold ``bound`` bytes. The
+    log stays without holes: what is kept is always its newest part.
+    """
+    (total,) = db.execute("SELECT total FROM tally WHERE name = 'intake_bytes'").fetchone()
+    last, gone, freed = 0, 0, 0
+    # `stored` stands before the body, so that no body is read here.
+    rows = db.execute("SELECT seq, stream_ns, stored FROM intake ORDER BY seq")
+    for seq, stream_ns, stored in rows:
+        old = before_seq is not None and seq < before_seq
+        old = old or (before_ns is not None and stream_ns < before_ns)
+        if not old and total - freed <= bound:
+            break
+        last, gone, freed = seq, gone + 1, freed + stored
+    if gone:
+        db.execute("DELETE FROM intake WHERE seq <= ?", (last,))
+        db.execute("UPDATE fence SET forgotten = ?", (last,))
+        add(db, "intake_bytes", -freed)
+    return gone
+
+
+def trim(
+    db: sqlite3.Connection,
+    table: Literal["seen", "markers", "verdicts"],
+    column: Literal["newest_ns", "stream_ns", "as_of_ns"],
+    before_ns: int,
+) -> int:
+    """Drops the rows of ``table`` whose time in ``column`` is before; how many."""
+    return db.execute(f"DELETE FROM {table} WHERE {column} < ?", (before_ns,)).rowcount
