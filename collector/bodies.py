@@ -177,6 +177,8 @@ def _salvaged(text: bytes) -> Iterator[bytes]:
     begin = 1
     for token in _TOKEN.finditer(text, 1):
         sign = text[token.start() : token.start() + 1]
+        if token.group() == b'"':  # a string without an end: nothing after it can be told apart
+            break
         if sign in b"{[":
             depth += 1
         elif depth and sign in b"}]":

@@ -118,16 +118,17 @@ class WaitingRoom:
         self._arrived.set()
         return await request.answer
 
-    def take(self, *, events: int) -> list[Request]:
-        """Leading requests with together at most ``events`` payloads, at least one if any waits.
+    def take(self, *, events: int, size: int) -> list[Request]:
+        """Leading requests with together at most ``events`` payloads and ``size`` bytes, at least
+        one if any waits.
 
-        They leave the queue's order but go on counting against its limits until ``release``.
+        They leave the queue but go on counting against its limits until ``release``.
         """
-        count = 0
-        seen = 0
+        count = seen_events = seen_size = 0
         for request in self._requests:
-            seen += len(request.payloads)
-            if count and seen > events:
+            seen_events += len(request.payloads)
+            seen_size += request.size
+            if count and (seen_events > events or seen_size > size):
                 break
             count += 1
         taken = self._requests[:count]

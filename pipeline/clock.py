@@ -67,3 +67,8 @@ def monotonic_s() -> float:
 def wall_time() -> datetime:
     """The date and time now, UTC: for a marker's time and for file names, never for judging."""
     return datetime.now(tz=UTC)
+
+
+def sleep(seconds: float) -> None:
+    """Lets some seconds pass; for commands that ask again, never for the daemon's own loop."""
+    time.sleep(seconds)

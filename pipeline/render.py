@@ -1,0 +1,167 @@
+"""Verdicts as tables and sentences for a terminal. Nothing here decides or computes evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from analyzers.verdict import Action, Needed, Reason, State, Status, Verdict
+
+# Rows of one verdict's table; the JSON has them all.
+REASONS_SHOWN: Final = 12
+
+_STATUS_STYLE: Final[dict[Status, str]] = {
+    "healthy": "bold green",
+    "degraded": "bold red",
+    "inconclusive": "yellow",
+    "no_data": "dim",
+}
+_ACTION_STYLE: Final[dict[Action, str]] = {
+    "promote": "bold green",
+    "rollback": "bold red",
+    "wait": "yellow",
+    "hold": "yellow",
+}
+_STATE_ORDER: Final[dict[State, int]] = {
+    "degraded": 0,
+    "undecided": 1,
+    "no_data": 2,
+    "safe": 3,
+    "not_observed": 4,
+}
+
+
+def verdict_text(verdict: Verdict) -> RenderableType:
+    """One verdict: a headline, why, and a table of what each metric says."""
+    headline = Text.assemble(
+        (verdict.deployment, "bold"),
+        "  ",
+        (verdict.verdict, _STATUS_STYLE[verdict.verdict]),
+        "  ",
+        (verdict.action, _ACTION_STYLE[verdict.action]),
+        *(["  indicative"] if verdict.indicative else []),
+        f"  as of {verdict.as_of}",
+    )
+    parts: list[RenderableType] = [headline, Text(verdict.why)]
+    if verdict.impact is not None:
+        impact = verdict.impact
+        parts.append(
+            Text(
+                f"harm so far: {number(impact.events)} {impact.unit} "
+                f"({number(impact.low)} to {number(impact.high)})"
+            )
+        )
+    contacts = [f"owner {verdict.owner}"] if verdict.owner else []
+    contacts += [f"runbook {verdict.runbook}"] if verdict.runbook else []
+    if contacts:
+        parts.append(Text(", ".join(contacts)))
+    if verdict.reasons:
+        parts.append(_reasons(verdict.reasons))
+    return Group(*parts)
+
+
+def verdicts_table(verdicts: Iterable[Verdict]) -> RenderableType:
+    """One line a verdict, each with its worst metric."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("deployment", "service", "version", "verdict", "action", "since", "why"):
+        table.add_column(title, overflow="fold")
+    for verdict in verdicts:
+        table.add_row(
+            Text(verdict.deployment),
+            Text(verdict.service),
+            Text(verdict.version),
+            Text(verdict.verdict, style=_STATUS_STYLE[verdict.verdict]),
+            Text(verdict.action, style=_ACTION_STYLE[verdict.action]),
+            Text(verdict.since),
+            Text(verdict.why),
+        )
+    return table
+
+
+def progress_line(verdict: Verdict | None, left_s: float) -> str:
+    """One line for somebody who waits: what is known and how long it may still take."""
+    left = f"{max(0, round(left_s))} s left"
+    if verdict is None:
+        return f"the daemon does not answer, {left}"
+    needed = [reason.needed for reason in verdict.reasons if reason.gates and reason.needed]
+    more = f", {needs(_most(needed))}" if needed else ""
+    return f"{verdict.deployment}: {verdict.verdict}, {verdict.action}{more}, {left}"
+
+
+def needs(needed: Needed) -> str:
+    """What is still required, in words."""
+    return f"needs about {needed.events} more events ({span(needed.seconds)})"
+
+
+def span(seconds: float) -> str:
+    """A duration with its two largest units.
+
+    >>> span(5400)
+    '1 h 30 min'
+    """
+    days, rest = divmod(round(seconds), 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, left = divmod(rest, 60)
+    units = [(days, "d"), (hours, "h"), (minutes, "min"), (left, "s")]
+    first = next((i for i, (amount, _) in enumerate(units) if amount), len(units) - 1)
+    shown = [f"{amount} {unit}" for amount, unit in units[first : first + 2] if amount]
+    return " ".join(shown) or "0 s"
+
+
+def number(value: float | None) -> str:
+    """A number with four significant digits; a dash where there is none."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def as_json(value: object) -> str:
+    """The value as one line of strict JSON; NaN and infinities become null."""
+    return msgspec.json.encode(value).decode()
+
+
+def plain_console(*, stderr: bool = False) -> Console:
+    """A console for values from outside: no markup, no emoji codes, no guessing at numbers."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def _most(needed: Sequence[Needed]) -> Needed:
+    return max(needed, key=lambda one: one.seconds)
+
+
+def _reasons(reasons: Sequence[Reason]) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, side in (
+        ("metric", "left"),
+        ("segment", "left"),
+        ("state", "left"),
+        ("baseline", "right"),
+        ("canary", "right"),
+        ("effect", "right"),
+        ("interval", "right"),
+        ("margin", "right"),
+        ("evidence", "right"),
+        ("n", "right"),
+    ):
+        table.add_column(title, justify="right" if side == "right" else "left", overflow="fold")
+    ordered = sorted(reasons, key=lambda r: (_STATE_ORDER[r.state], not r.gates, -r.e_value))
+    for reason in ordered[:REASONS_SHOWN]:
+        segment = ",".join(f"{name}={value}" for name, value in sorted(reason.segment.items()))
+        table.add_row(
+            Text(reason.metric),
+            Text(segment or "total"),
+            Text(reason.state if reason.gates else f"{reason.state} (does not gate)"),
+            number(reason.baseline),
+            number(reason.canary),
+            number(reason.effect),
+            f"{number(reason.low)} .. {number(reason.high)}",
+            number(reason.margin),
+            number(reason.e_value),
+            f"{reason.n_baseline} / {reason.n_canary}",
+        )
+    if len(ordered) <= REASONS_SHOWN:
+        return table
+    return Group(table, Text(f"and {len(ordered) - REASONS_SHOWN} more; --format json has them"))
