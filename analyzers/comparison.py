@@ -35,6 +35,7 @@ class Path:
     high: list[float] = field(default_factory=list)
     log_harm: list[float] = field(default_factory=list)
     log_safe: list[float] = field(default_factory=list)
+    log_safe_top: list[float] = field(default_factory=list)  # the largest so far
 
 
 class Comparison:
@@ -50,7 +51,6 @@ class Comparison:
         self.bad = np.zeros(2)
         self.indicative = metric.kind in (Kind.COUNT, Kind.GAUGE) and not metric.exposure
         self.log_harm_max = 0.0
-        self.log_safe_max = 0.0
         self._level = -np.log(promotion_error_rate)
         self._open = no_rows()
         self._open_share = np.empty(0)
@@ -127,12 +127,16 @@ class Comparison:
         harm, safe = (up, down) if self._harm_up() else (down, up)
         self.path.at += rows.shown[ends - start].tolist()
         self.path.effect += self._scale(effect).tolist()
-        self.path.low += self._scale(np.fmin(low, effect)).tolist()
-        self.path.high += self._scale(np.fmax(high, effect)).tolist()
+        unknown = np.isnan(effect)
+        self.path.low += self._scale(np.where(unknown, low, np.minimum(low, effect))).tolist()
+        self.path.high += self._scale(np.where(unknown, high, np.maximum(high, effect))).tolist()
         self.path.log_harm += harm[:, self._harm_at].tolist()
         self.path.log_safe += safe[:, self._safe_at].tolist()
         self.log_harm_max = max(self.log_harm_max, float(harm[:, self._harm_at].max()))
-        self.log_safe_max = max(self.log_safe_max, float(safe[:, self._safe_at].max()))
+        top = self.path.log_safe_top[-1] if self.path.log_safe_top else 0.0
+        self.path.log_safe_top += np.maximum(
+            np.maximum.accumulate(safe[:, self._safe_at]), top
+        ).tolist()
         self.units = self.units + strata.units.sum(axis=0)
         self.bad = self.bad + strata.bad.sum(axis=0)
 
@@ -169,7 +173,10 @@ class Comparison:
             return self._at(Proportion([size]), size, size)
         size = margin.size
         if not margin.relative:
-            size /= max(self._median(0) or size, 1e-12)
+            mine = first.bin_of == 0
+            counts = first.bin_counts[mine, 0].astype(np.int64)
+            level = quantile(first.bin[mine], counts, 0.5, self.metric.quantum)
+            size /= max(level or size, 1e-12)
         if kind is Kind.COUNT:
             edge = 1.0 + size if self._harm_up() else max(1.0 - size, 1e-3)
             return self._at(Count([edge]), edge, edge)

@@ -1,16 +1,36 @@
 """The one function that moves state: ``take_turn``.
 
-Time comes in as facts (the clock is read elsewhere); what must be kept goes out as a delta.
+Time comes in as facts (the clock is read elsewhere); what must be kept goes out as a delta. Steps
+that must keep their order are numbered in ``take_turn``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
-from analyzers.cells import Cells
-from analyzers.facts import Facts, Marker, Reject, no_facts
-from analyzers.policy import Policy
+import msgspec
+import numpy as np
+
+from analyzers import answers
+from analyzers.alert import firing, resolved
+from analyzers.answers import Waiting, nothing_waiting
+from analyzers.arms import replaced
+from analyzers.cells import Cells, Series, fold, merge, no_cells
+from analyzers.evidence import Evidence
+from analyzers.facts import NS_PER_S, SLICE_NS, Facts, Marker, Reject, no_facts
+from analyzers.judge import judge
+from analyzers.policy import Measure, Policy
+from analyzers.timeline import Deployment, Timeline, timeline
+from analyzers.times import rfc3339
 from analyzers.verdict import Alert, Verdict
+
+# An event this far ahead of everything else has a broken clock: believing it would close every
+# slice up to it. At a week a company's closed fortnight at Christmas would be cut off.
+AHEAD_NS: Final = 30 * 24 * 3600 * NS_PER_S
+_ARCHIVE_PARTS: Final = 64
+_ENDED_KEPT: Final = 20  # ended releases whose evidence stays in memory for the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +55,13 @@ class Inbox:
 class Delta:
     """What a turn changed, and so what the checkpoint must keep in one transaction.
 
-    ``cells`` are the cells to append; ``markers``, ``rejects``, ``verdicts`` (changed ones only)
-    and ``alerts`` are appended too; ``memory`` replaces the earlier one: the small rest of the
-    state as bytes.
+    ``cells`` and ``waiting`` are to be appended; ``markers``, ``rejects``, ``verdicts`` (those
+    whose verdict or action changed) and ``alerts`` too; ``memory`` replaces the earlier one: the
+    small rest of the state as bytes.
     """
 
     cells: Cells
+    waiting: Waiting
     markers: tuple[Marker, ...]
     rejects: tuple[Reject, ...]
     verdicts: tuple[Verdict, ...]
@@ -48,19 +69,337 @@ class Delta:
     memory: bytes
 
 
-class State:
-    """Everything known so far. Moved by ``take_turn`` only.
+class Counts(msgspec.Struct):
+    """How many of each there were so far. ``events`` are distinct valid ones."""
 
-    Attributes for readers: ``cells`` (Cells), ``verdicts`` (dict deployment -> latest Verdict),
-    ``counts`` (Counts), ``watermark_ns`` and ``stream_ns`` (int | None).
-    """
+    events: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    late: int = 0
+    markers: int = 0
+    rejected_by_reason: dict[str, int] = msgspec.field(default_factory=dict)
+
+    @property
+    def rejected(self) -> int:
+        """All rejects, whatever their reason."""
+        return sum(self.rejected_by_reason.values())
+
+
+class Memory(msgspec.Struct):
+    """The small rest of the state, beside cells, markers and verdicts."""
+
+    stream_ns: int | None = None  # how far the stream has come
+    open_from: int | None = None  # the first slice that no tick has passed
+    settled_ns: int = 0  # answers due by then are in the cells
+    counts: Counts = msgspec.field(default_factory=Counts)
+    firing: set[str] = msgspec.field(default_factory=set)
+    orphans: set[str] = msgspec.field(default_factory=set)
+
+
+@dataclass(slots=True)
+class EventTotal:
+    """Distinct events of one kind, and the start of the last slice that held one."""
+
+    events: int = 0
+    last_ns: int = 0
+
+
+class State:
+    """Everything known so far. Moved by ``take_turn`` only; attributes are for reading."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+        self.sealed: list[Cells] = []
+        self.unsealed: Cells = no_cells()
+        self.waiting: Waiting = nothing_waiting()
+        self.markers: list[Marker] = []
+        self.timeline = Timeline((), ())
+        self.evidence: dict[str, Evidence] = {}
+        self.verdicts: dict[str, Verdict] = {}
+        self.totals: dict[Series, EventTotal] = {}
+
+    @property
+    def counts(self) -> Counts:
+        """How many of each there were so far."""
+        return self.memory.counts
+
+    @property
+    def stream_ns(self) -> int | None:
+        """How far the stream has come, by its newest event or the clock; None before any."""
+        return self.memory.stream_ns
+
+    @property
+    def watermark_ns(self) -> int | None:
+        """The end of the last closed slice; None before any."""
+        return None if self.memory.open_from is None else self.memory.open_from * SLICE_NS
 
     @classmethod
-    def restore(cls, memory: bytes | None, cells: Cells, policy: Policy) -> State:
-        """The state that a checkpoint kept."""
-        raise NotImplementedError
+    def restore(
+        cls,
+        memory: bytes,
+        cells: Iterable[Cells],
+        waiting: Iterable[Waiting],
+        markers: Iterable[Marker],
+        verdicts: Iterable[Verdict],
+        policy: Policy,
+    ) -> State:
+        """The state that a checkpoint kept; evidence of open releases is folded anew."""
+        state = cls()
+        state.memory = msgspec.msgpack.decode(memory, type=Memory) if memory else Memory()
+        everything = merge(list(cells))
+        sealed, state.unsealed = everything.split(state.memory.open_from or 0)
+        state.sealed = [sealed]
+        state.waiting = answers.forget(
+            answers.join(list(waiting)), policy, until_ns=state.memory.settled_ns
+        )
+        state.markers = list(markers)
+        state.timeline = timeline(state.markers)
+        state.verdicts = {verdict.deployment: verdict for verdict in verdicts}
+        _count(state, everything, policy)
+        for deployment in state.timeline.deployments:
+            if _live(deployment, state):
+                _reopen(state, deployment, policy)
+        return state
+
+    def cells(self) -> Cells:
+        """All cells, sealed or not."""
+        return merge([*self.sealed, self.unsealed])
+
+    def evidence_of(self, name: str, policy: Policy) -> Evidence | None:
+        """The evidence on a deployment, folded anew if it has ended; None if it never started."""
+        known = self.evidence.get(name)
+        if known is not None:
+            return known
+        found = [d for d in self.timeline.deployments if d.name == name]
+        return _evidence(self, found[0], policy) if found else None
 
 
 def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     """Moves ``state`` by one turn and gives back what changed."""
-    raise NotImplementedError
+    memory = state.memory
+    # 1. what is impossibly far ahead is refused before it can move the watermark
+    facts, ahead = _refuse_ahead(inbox.facts, memory.stream_ns)
+    rejects = [*inbox.rejects, *ahead]
+    # 2. stream time and the slices that this turn closes
+    times = [int(facts.time_ns.max())] if len(facts) else []
+    times += [t for t in (memory.stream_ns, inbox.clock_ns) if t is not None]
+    if inbox.complete and inbox.clock_ns is None:
+        times += [m.time_ns for m in inbox.markers if times and m.time_ns <= times[0] + AHEAD_NS]
+    memory.stream_ns = max(times) if times else None
+    open_from = memory.open_from or 0
+    closes = _closes(memory, inbox, policy)
+    # 3. facts become cells; questions that fell due become cells too
+    old, fresh = len(state.waiting.asked), answers.heard(facts, policy)
+    state.waiting = answers.join([state.waiting, fresh])
+    until = closes * SLICE_NS - 1 if closes else memory.settled_ns
+    folded = fold(facts, rejects, policy, open_from=open_from)
+    due = answers.settle(
+        state.waiting, policy, old=old, since_ns=memory.settled_ns, until_ns=until,
+        open_from=open_from,
+    )  # fmt: skip
+    state.waiting = answers.forget(state.waiting, policy, until_ns=until)
+    memory.settled_ns = until
+    new = merge([folded, due])
+    # 4. count
+    memory.counts.events += len(facts)
+    memory.counts.late += int((facts.time_ns // SLICE_NS < open_from).sum())
+    memory.counts.duplicates += inbox.duplicates
+    memory.counts.conflicts += inbox.conflicts
+    _count(state, new, policy)
+    # 5. markers change the timeline; what they touch is judged anew from the cells
+    state.unsealed = merge([state.unsealed, new])
+    touched = _learn(state, inbox.markers)
+    ticked = closes > open_from
+    if ticked:
+        memory.open_from = closes
+    rejects += _orphans(state)
+    for reject in rejects:
+        reasons = memory.counts.rejected_by_reason
+        reasons[reject.reason] = reasons.get(reject.reason, 0) + 1
+    # 6. sealed slices are evidence; evidence makes verdicts, their changes make alerts
+    verdicts: list[Verdict] = []
+    alerts: list[Alert] = []
+    if ticked or touched:
+        _seal(state, policy, touched)
+        for name in list(state.evidence):
+            _announce(state, name, inbox.complete, policy, verdicts, alerts)
+        _retire(state)
+    alerts.sort(key=lambda alert: (alert.at, alert.deployment))
+    return Delta(
+        new, fresh, inbox.markers, tuple(rejects), tuple(verdicts), tuple(alerts),
+        msgspec.msgpack.encode(memory),
+    )  # fmt: skip
+
+
+def _closes(memory: Memory, inbox: Inbox, policy: Policy) -> int:
+    """The first slice that stays open after this turn; 0 before any event."""
+    if memory.stream_ns is None:
+        return memory.open_from or 0
+    if inbox.complete:
+        return memory.stream_ns // SLICE_NS + 1
+    passed = (memory.stream_ns - policy.lateness_s * NS_PER_S) // SLICE_NS
+    return max(memory.open_from or 0, passed)
+
+
+def _refuse_ahead(facts: Facts, frontier: int | None) -> tuple[Facts, list[Reject]]:
+    """The facts that are not impossibly far ahead of the stream, and rejects for the others.
+
+    The stream advances through a batch as long as no gap is longer than ``AHEAD_NS``; without a
+    stream yet it begins at the batch's median.
+    """
+    if not len(facts):
+        return facts, []
+    times = np.sort(facts.time_ns)
+    start = int(times[(len(times) - 1) // 2]) if frontier is None else frontier
+    later = np.concatenate([[start], times[times > start]])
+    gaps = np.flatnonzero(np.diff(later) > AHEAD_NS)
+    if not len(gaps):
+        return facts, []
+    last = int(later[gaps[0]])
+    rows = np.flatnonzero(facts.time_ns > last)
+    return facts.take(facts.time_ns <= last), [
+        _ahead(facts, row, last) for row in rows.tolist()
+    ]
+
+
+def _ahead(facts: Facts, row: int, last: int) -> Reject:
+    time_ns = int(facts.time_ns[row])
+    return Reject(
+        index=-1,
+        reason="time_ahead_of_stream",
+        detail=f"{rfc3339(time_ns)} is more than 30 days ahead of the stream, which has come to "
+        f"{rfc3339(last)}: mend the sender's clock and send it again under another id",
+        service=facts.service.words[facts.service.codes[row]],
+    )
+
+
+def _count(state: State, cells: Cells, policy: Policy) -> None:
+    """Adds cells to the running totals of events by type and outcome."""
+    flow = {metric.name for metric in policy.metrics if metric.measure is Measure.FLOW}
+    for i, series in enumerate(cells.series):
+        if series.metric not in flow or [name for name, _ in series.segment] != ["type", "outcome"]:
+            continue
+        mine = cells.of == i
+        total = state.totals.setdefault(series, EventTotal())
+        total.events += int(cells.count[mine].sum())
+        total.last_ns = max(total.last_ns, int(cells.slice[mine].max()) * SLICE_NS)
+
+
+def _learn(state: State, markers: tuple[Marker, ...]) -> set[str]:
+    """Takes in markers; the names of the deployments that they started or changed."""
+    if not markers:
+        return set()
+    before = {deployment.name: deployment for deployment in state.timeline.deployments}
+    state.markers += markers
+    state.timeline = timeline(state.markers)
+    state.counts.markers = len(state.markers) - len(state.timeline.orphans)
+    return {d.name for d in state.timeline.deployments if before.get(d.name) != d}
+
+
+def _orphans(state: State) -> list[Reject]:
+    """Rejects for markers whose deployment has not started although their time has passed."""
+    passed = state.watermark_ns
+    found = []
+    for marker in state.timeline.orphans:
+        if passed is None or marker.time_ns >= passed or marker.id in state.memory.orphans:
+            continue
+        state.memory.orphans.add(marker.id)
+        found.append(
+            Reject(
+                index=-1,
+                reason="marker_without_start",
+                detail=f"{marker.type} of deployment {marker.deployment!r}, which has no "
+                "deployment.started marker: send one, late is fine",
+                payload=msgspec.json.encode(marker),
+                service=marker.service,
+            )
+        )
+    return found
+
+
+def _seal(state: State, policy: Policy, touched: set[str]) -> None:
+    """Hands the slices that have closed to every open release, and keeps them."""
+    sealed, state.unsealed = state.unsealed.split(state.memory.open_from or 0)
+    for name, evidence in state.evidence.items():
+        if name not in touched:
+            evidence.advance(sealed)
+    if len(sealed):
+        state.sealed.append(sealed)
+    if len(state.sealed) > _ARCHIVE_PARTS:
+        state.sealed = [_within(merge(state.sealed), state, policy)]
+    for deployment in state.timeline.deployments:
+        if deployment.name in touched:
+            _reopen(state, deployment, policy)
+
+
+def _within(cells: Cells, state: State, policy: Policy) -> Cells:
+    """The cells inside the retention."""
+    oldest = (state.memory.open_from or 0) - policy.retention_s * NS_PER_S // SLICE_NS
+    return cells.split(oldest)[1]
+
+
+def _evidence(state: State, deployment: Deployment, policy: Policy) -> Evidence:
+    if len(state.sealed) > 1:
+        state.sealed = [merge(state.sealed)]
+    flow = next((m.name for m in policy.metrics if m.measure is Measure.FLOW), "")
+    evidence = Evidence(deployment, replaced(deployment, state.sealed, flow), policy)
+    for cells in state.sealed:
+        evidence.advance(cells)
+    return evidence
+
+
+def _reopen(state: State, deployment: Deployment, policy: Policy) -> None:
+    if deployment.name not in state.evidence and len(state.evidence) >= (
+        policy.limits.open_deployments
+    ):
+        del state.evidence[min(state.evidence, key=lambda n: _start(state.evidence[n]))]
+    evidence = _evidence(state, deployment, policy)
+    known = state.verdicts.get(deployment.name)
+    evidence.latch(known.first_degraded_at if known else None)
+    state.evidence[deployment.name] = evidence
+
+
+def _start(evidence: Evidence) -> int:
+    return evidence.deployment.started_ns
+
+
+def _live(deployment: Deployment, state: State) -> bool:
+    ended = deployment.ended_ns
+    return ended is None or state.watermark_ns is None or ended >= state.watermark_ns
+
+
+def _announce(
+    state: State,
+    name: str,
+    complete: bool,
+    policy: Policy,
+    verdicts: list[Verdict],
+    alerts: list[Alert],
+) -> None:
+    """Judges one release as of now; notes a change of its verdict, and whom to tell."""
+    evidence, memory = state.evidence[name], state.memory
+    if memory.stream_ns is None or (state.watermark_ns is None and not complete):
+        return
+    as_of = memory.stream_ns if complete else state.watermark_ns or 0
+    verdict = judge(evidence, as_of_ns=as_of, complete=complete)
+    known = state.verdicts.get(name)
+    state.verdicts[name] = verdict
+    if known is None or (known.verdict, known.action) != (verdict.verdict, verdict.action):
+        verdicts.append(verdict)
+    if verdict.verdict == "degraded" and name not in memory.firing:
+        memory.firing.add(name)
+        alerts.append(firing(verdict, policy))
+    ended = evidence.deployment.ended_ns
+    if name in memory.firing and ended is not None and ended <= as_of:
+        memory.firing.discard(name)
+        rolled_back = evidence.deployment.rolled_back
+        alerts.append(resolved(verdict, policy, at=rfc3339(ended), rolled_back=rolled_back))
+
+
+def _retire(state: State) -> None:
+    """Forgets the evidence of releases that ended, but for the latest few."""
+    ended = [name for name, e in state.evidence.items() if not _live(e.deployment, state)]
+    for name in ended[:-_ENDED_KEPT]:
+        del state.evidence[name]
+
+

@@ -11,6 +11,7 @@ import msgspec
 
 Status: TypeAlias = Literal["healthy", "degraded", "inconclusive", "no_data"]
 Action: TypeAlias = Literal["promote", "rollback", "wait", "hold"]
+Design: TypeAlias = Literal["concurrent", "peers", "history"]
 State: TypeAlias = Literal["degraded", "safe", "undecided", "no_data", "not_observed"]
 
 STATUSES: tuple[Status, ...] = ("healthy", "degraded", "inconclusive", "no_data")
@@ -76,7 +77,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     replaces: str | None
     strategy: str
-    design: Literal["concurrent", "peers", "history"]
+    design: Design
     verdict: Status
     action: Action
     indicative: bool

@@ -33,7 +33,8 @@ class Batches:
     @classmethod
     def empty(cls, hypotheses: int) -> Batches:
         """No score yet."""
-        return cls(*(np.zeros(hypotheses) for _ in range(6)))
+        none = np.zeros(hypotheses)
+        return cls(none, none, none, none, none, none)
 
     def advance(
         self, score: Floats, variance: Floats, information: Floats, units: Floats
@@ -61,8 +62,8 @@ class Batches:
             batch_of[j] = len(totals)
         up, down = self.log_up[None], self.log_down[None]
         if totals:
-            n = self.closed + 1.0 + np.arange(len(totals))[:, None]
-            n, total, square = np.broadcast_arrays(n, np.array(totals), np.array(squares))
+            total, square = np.array(totals), np.array(squares)
+            n = np.zeros_like(total) + (self.closed + 1.0 + np.arange(len(totals)))[:, None]
             up = np.concatenate([up, log_e(n, total, square)])
             down = np.concatenate([down, log_e(n, -total, square)])
             self.closed += len(totals)

@@ -138,4 +138,4 @@ def _mixed(paths: Floats) -> Floats:
 
 def _average(a: Floats, b: Floats) -> Floats:
     """Log of the mean of two e-values, fixed in advance."""
-    return np.logaddexp(a, b) - np.log(2.0)
+    return np.asarray(np.logaddexp(a, b) - np.log(2.0))

@@ -33,13 +33,13 @@ _EDGE: Final = 1e-12
 def harm_differences(margin: Floats) -> Floats:
     """True differences to look for beyond each margin: shape (G, K) for margins (G,)."""
     room = np.maximum(1.0 - margin, 0.0)
-    return margin[:, None] + room[:, None] * HARM_STEPS[None, :]
+    return np.asarray(margin[:, None] + room[:, None] * HARM_STEPS[None, :])
 
 
 def safe_differences(margin: Floats) -> Floats:
     """True differences to look for below each margin: shape (G, K) for margins (G,)."""
     scale = np.maximum(np.abs(margin), SAFE_SCALE_MIN)
-    return np.maximum(margin[:, None] - scale[:, None] * SAFE_STEPS[None, :], -1.0)
+    return np.asarray(np.maximum(margin[:, None] - scale[:, None] * SAFE_STEPS[None, :], -1.0))
 
 
 def nearest(xa: Floats, na: Floats, xb: Floats, nb: Floats, difference: Floats) -> Floats:

@@ -1,0 +1,269 @@
+"""The evidence for and against one deployment: all its comparisons, weighed together.
+
+False rollbacks are bounded over all metrics and segments at once: the weighted average of their
+e-values is an e-process whatever their dependence, and weights are fixed when a comparison first
+appears (Wang and Ramdas 2022, JRSS-B, on averaging e-values). Promotion asks every gating metric
+by itself (intersection-union), which needs no correction.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from analyzers.arms import Key, Rows, attribute, no_rows, share_over, with_exposure
+from analyzers.cells import Cells, Segment
+from analyzers.comparison import Comparison
+from analyzers.contrast.silence import Quiet, watch
+from analyzers.facts import SLICE_NS, SLICE_S
+from analyzers.policy import Criticality, Measure, Metric, Policy
+from analyzers.timeline import Deployment
+from analyzers.times import epoch_ns
+from analyzers.verdict import Status
+
+# How much of the false-alarm budget a metric gets when it first appears: five critical and five
+# standard ones share 90 %, later ones what is left. Equal shares of a catalogue of twenty metrics
+# would leave those that a service really has with a quarter of it.
+_SLOTS: Final = {Criticality.CRITICAL: (5, 0.12), Criticality.STANDARD: (5, 0.06)}
+_REST: Final = 0.1
+_WEEK_SLICES: Final = 7 * 24 * 3600 // SLICE_S
+_LOG_MAX: Final = 690.0  # exp of more overflows a float
+
+
+@dataclass(slots=True)
+class Stop:
+    """The running evidence that one event type has gone silent in the canary."""
+
+    quiet: Quiet = field(default_factory=Quiet)
+    log_e: float = 0.0
+    log_e_max: float = 0.0
+    seen: list[int] = field(default_factory=lambda: [0, 0])  # occupied slices of both arms
+    last: list[int | None] = field(default_factory=lambda: [None, None])
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of status at the end of a slice."""
+
+    slice: int
+    status: Status
+
+
+class Evidence:
+    """Everything that speaks about one deployment. Advanced by sealed cells in order of shown."""
+
+    def __init__(self, deployment: Deployment, replaces: str, policy: Policy) -> None:
+        self.deployment = deployment
+        self.replaces = replaces
+        self.policy = policy
+        self.comparisons: dict[Key, Comparison] = {}
+        self.stops: dict[Key, Stop] = {}
+        self.weights: dict[Key, float] = {}
+        self.changes: list[Change] = []
+        self.degraded_at: int | None = None
+        self.last_at: int | None = None  # last slice in which either arm showed anything
+        self.gap_max = 0  # longest gap between such slices, in slices
+        self._e: dict[Key, float] = {}
+        self._slots: dict[Criticality, int] = {}
+        self._mass: dict[str, float] = {}
+        self._late = 0
+        self._ranks: dict[str, int] = {}
+        self._metrics = {metric.name: metric for metric in policy.metrics}
+        self.watch_end_s = deployment.started_ns // 1_000_000_000 + policy.watch_s
+
+    # --- moving ---------------------------------------------------------------------------
+
+    def advance(self, cells: Cells) -> None:
+        """Takes in sealed cells (all shown later than those before) and follows the status."""
+        rows = attribute(cells, self.deployment, self.replaces, self.policy)
+        before = {key: len(c.path.at) for key, c in self.comparisons.items()}
+        stopped: dict[Key, list[tuple[int, float]]] = {}
+        for key in sorted(rows, key=lambda key: (int(rows[key].shown[0]), key)):
+            metric = self._metrics.get(key[0])
+            if metric is None:
+                continue
+            if metric.measure is Measure.FLOW:
+                self._flow(key, rows[key], stopped)
+            else:
+                self._compare(key, metric, rows)
+        for at, key, log_e in self._news(before, stopped):
+            self._e[key] = log_e
+            self._follow(at)
+
+    def _compare(self, key: Key, metric: Metric, rows: dict[Key, Rows]) -> None:
+        mine = rows[key]
+        if metric.exposure:
+            if key[1]:
+                return  # exposure is known for the total only
+            flow = [name for name, m in self._metrics.items() if m.measure is Measure.FLOW]
+            exposed: list[tuple[str, Segment]] = [(f, (("type", metric.exposure),)) for f in flow]
+            mine = with_exposure(mine, next((rows[e] for e in exposed if e in rows), no_rows()))
+        comparison = self.comparisons.get(key)
+        if comparison is None:
+            if self._crowded(key):
+                return
+            comparison = Comparison(metric, promotion_error_rate=self.policy.promotion_error_rate)
+            self.comparisons[key] = comparison
+            self._weigh(key, metric, comparison)
+        comparison.advance(mine, share_over(self.deployment, mine.shown))
+
+    def _crowded(self, key: Key) -> bool:
+        names = tuple(name for name, _ in key[1])
+        like = sum(
+            1
+            for other in self.comparisons
+            if other[0] == key[0] and tuple(name for name, _ in other[1]) == names
+        )
+        return like >= self.policy.limits.segments
+
+    def _flow(self, key: Key, rows: Rows, stopped: dict[Key, list[tuple[int, float]]]) -> None:
+        self._note_flow(key, rows)
+        if [name for name, _ in key[1]] != ["type"]:
+            return
+        stop = self.stops.get(key)
+        if stop is None:
+            stop = self.stops[key] = Stop()
+            self._weigh(key, self._metrics[key[0]], None)
+        seen = rows.units[:, 1] > 0
+        share = share_over(self.deployment, rows.shown)
+        stop.quiet, path = watch(stop.quiet, seen, share)
+        for arm in (0, 1):
+            there = rows.shown[rows.units[:, arm] > 0]
+            stop.seen[arm] += len(there)
+            stop.last[arm] = int(there[-1]) if len(there) else stop.last[arm]
+        stop.log_e = float(path[-1])
+        stop.log_e_max = max(stop.log_e_max, float(path.max()))
+        stopped[key] = list(zip(rows.shown.tolist(), path.tolist(), strict=True))
+
+    def _note_flow(self, key: Key, rows: Rows) -> None:
+        if key[1]:
+            return
+        times = rows.shown.tolist()
+        if self.last_at is not None:
+            times = [self.last_at, *times]
+        gaps = np.diff(np.array(times))
+        self.gap_max = max(self.gap_max, int(gaps.max()) if len(gaps) else 0)
+        self.last_at = times[-1]
+
+    def _weigh(self, key: Key, metric: Metric, comparison: Comparison | None) -> None:
+        """Fixes a newcomer's weight: half of a metric's for its total, the k-th segment gets
+        6 / (pi^2 k^2) of the other half (of all, where the total is not tested)."""
+        if metric.criticality is Criticality.WATCH or (comparison and comparison.indicative):
+            self.weights[key] = 0.0
+            return
+        mass = self._mass.get(metric.name)
+        if mass is None:
+            mass = self._mass[metric.name] = self._slot(metric.criticality)
+        if not key[1]:
+            self.weights[key] = mass / 2
+            return
+        self._ranks[metric.name] = rank = self._ranks.get(metric.name, 0) + 1
+        whole = mass if metric.measure is Measure.FLOW else mass / 2
+        self.weights[key] = whole * _basel(rank)
+
+    def _slot(self, criticality: Criticality) -> float:
+        slots, size = _SLOTS[criticality]
+        used = self._slots.get(criticality, 0)
+        self._slots[criticality] = used + 1
+        if used < slots:
+            return size
+        self._late += 1
+        return _REST * _basel(self._late)
+
+    def _news(
+        self, before: dict[Key, int], stopped: dict[Key, list[tuple[int, float]]]
+    ) -> Iterator[tuple[int, Key, float]]:
+        """Every change of a weighted e-value in this block, in order of time."""
+        news: list[tuple[int, Key, float]] = []
+        for key, comparison in self.comparisons.items():
+            start = before.get(key, 0)
+            path = comparison.path
+            news += [
+                (at, key, log_e)
+                for at, log_e in zip(path.at[start:], path.log_harm[start:], strict=True)
+            ]
+        for key, points in stopped.items():
+            news += [(at, key, log_e) for at, log_e in points]
+        return iter(sorted(news))
+
+    def latch(self, first_degraded_at: str | None) -> None:
+        """Keeps an earlier finding of harm: a past verdict is never revised."""
+        if first_degraded_at is None or self.degraded_at is not None:
+            return
+        self.degraded_at = epoch_ns(first_degraded_at) // SLICE_NS - 1
+        self._follow(self.degraded_at)
+
+    # --- status ---------------------------------------------------------------------------
+
+    def _follow(self, at: int) -> None:
+        status = self._status(at)
+        if not self.changes or self.changes[-1].status != status:
+            self.changes.append(Change(at, status))
+
+    def _status(self, at: int) -> Status:
+        if self.degraded_at is None and self.harm() * self.policy.error_rate >= 1.0:
+            self.degraded_at = at
+        if self.degraded_at is not None:
+            return "degraded"
+        held = bool(self.changes) and self.changes[-1].status == "healthy"
+        if held and (at + 1) * SLICE_S >= self.watch_end_s:
+            return "healthy"  # latched: the watch ended healthy
+        gating = self.gating(at)
+        if gating and all(self.safe(key, at) for key in gating):
+            return "healthy"
+        return "inconclusive"
+
+    def harm(self) -> float:
+        """The weighted average e-value for harm, over all metrics and segments."""
+        told = sum(
+            self.weights.get(key, 0.0) * math.exp(min(log_e, _LOG_MAX))
+            for key, log_e in self._e.items()
+        )
+        return told + max(0.0, 1.0 - sum(self.weights[key] for key in self._e))
+
+    def gating(self, at: int) -> list[Key]:
+        """The comparisons that must be safe for promotion, as of a slice."""
+        return [key for key, c in self.comparisons.items() if self.gates(key, c, at)]
+
+    def gates(self, key: Key, comparison: Comparison, at: int) -> bool:
+        """Whether a comparison gates promotion: a total, judged, and shown by the baseline in
+        the last seven days or named by the policy for this service."""
+        metric = comparison.metric
+        if key[1] or metric.criticality is Criticality.WATCH or comparison.indicative:
+            return False
+        if metric.named and self.deployment.service in metric.services:
+            return True
+        place = bisect_right(comparison.baseline_at, at)
+        return place > 0 and comparison.baseline_at[place - 1] > at - _WEEK_SLICES
+
+    def safe(self, key: Key, at: int) -> bool:
+        """Whether harm beyond the margin was ruled out by a slice, and still looks ruled out."""
+        path = self.comparisons[key].path
+        place = bisect_right(path.at, at)
+        if not place or path.log_safe[place - 1] < 0.0:
+            return False
+        return path.log_safe_top[place - 1] >= self.safe_threshold()
+
+    def safe_threshold(self) -> float:
+        """Log of the e-value that a gating metric needs for promotion."""
+        return -math.log(self.policy.promotion_error_rate)
+
+    def harm_threshold(self, key: Key) -> float:
+        """Log of the e-value with which a comparison alone decides for rollback; infinite for
+        those that never do."""
+        weight = self.weights.get(key, 0.0)
+        return -math.log(self.policy.error_rate * weight) if weight > 0 else math.inf
+
+    def judged(self) -> list[Key]:
+        """All comparisons and silences, totals first, then by name."""
+        return sorted({*self.comparisons, *self.stops}, key=lambda key: (len(key[1]), key))
+
+
+def _basel(k: int) -> float:
+    """6 / (pi^2 k^2), k = 1, 2, ...: sums to 1."""
+    return 6.0 / (math.pi**2 * k * k)
