@@ -5,6 +5,8 @@ that is no larger than all newer ones together. A byte is so rewritten only abou
 bytes between compactions) times, and what remains are few blobs of doubling sizes.
 """
 
+# ruff: noqa: S608  # what is put into SQL text are words of this file; values are bound
+
 from __future__ import annotations
 
 import sqlite3

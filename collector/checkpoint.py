@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from analyzers.facts import Reject
 from collector import blobs, outbox_rows, turn_rows
@@ -153,7 +153,7 @@ class Checkpoint:
                 self._lock.release()
                 self._lock = None
 
-    def __enter__(self) -> Checkpoint:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -182,18 +182,21 @@ class Checkpoint:
                 raise ReadOnly(f"{self.path} was opened for reading: open it with exclusive=True")
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                (epoch,) = self._db.execute("SELECT epoch FROM fence").fetchone()
-                if epoch != self._epoch:
-                    raise Fenced(
-                        f"{self.path} was taken over by another process (epoch {epoch}, ours is "
-                        f"{self._epoch}): this one must stop"
-                    )
+                self._compare_epoch()
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+    def _compare_epoch(self) -> None:
+        (epoch,) = self._db.execute("SELECT epoch FROM fence").fetchone()
+        if epoch != self._epoch:
+            raise Fenced(
+                f"{self.path} was taken over by another process (epoch {epoch}, ours is "
+                f"{self._epoch}): this one must stop"
+            )
 
     def commit(self, entry: Entry) -> int:
         """The number of the turn, once everything in ``entry`` is on disk: all of it or nothing.
@@ -366,7 +369,7 @@ class Checkpoint:
                 source.backup(target)
                 target.execute("PRAGMA journal_mode = DELETE")
             _sync(part)
-            os.replace(part, to)
+            part.replace(to)
             _sync(to.parent)
         except OSError as error:
             raise Unavailable(f"{to} cannot be written: {error.strerror}") from error

@@ -45,9 +45,9 @@ def pack(body: bytes, what: str) -> Packed:
             "take fewer events into one turn"
         )
     if len(body) >= PACK_FROM_BYTES:
-        import pyarrow
+        import pyarrow as pa  # noqa: PLC0415  # costs a start that may never need it
 
-        small: bytes = pyarrow.Codec(ZSTD, compression_level=LEVEL).compress(body, asbytes=True)
+        small: bytes = pa.Codec(ZSTD, compression_level=LEVEL).compress(body, asbytes=True)
         if len(small) < len(body):
             return Packed(ZSTD, len(body), zlib.crc32(small), small)
     return Packed(RAW, len(body), zlib.crc32(body), body)
@@ -66,12 +66,12 @@ def unpack(packed: Packed, path: Path, what: str) -> bytes:
         return packed.body
     if packed.codec != ZSTD:
         raise damaged(path, f"{what} has the unknown codec {packed.codec!r}")
-    import pyarrow
+    import pyarrow as pa  # noqa: PLC0415  # costs a start that may never need it
 
     try:
-        body: bytes = pyarrow.Codec(ZSTD).decompress(
+        body: bytes = pa.Codec(ZSTD).decompress(
             packed.body, decompressed_size=packed.size, asbytes=True
         )
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, pa.ArrowException) as error:
         raise damaged(path, f"{what} cannot be unpacked: {error}") from error
     return body

@@ -7,6 +7,8 @@ the table ``fence``, which stops it at its next commit if the lock did not (a lo
 hand, a file system without locks).
 """
 
+# ruff: noqa: N818  # the errors below are named after the state of affairs, as an operator would
+
 from __future__ import annotations
 
 import errno
@@ -111,11 +113,9 @@ def migrations() -> tuple[Migration, ...]:
     """The steps that this plimsoll knows, in order, from ``migrations/NNNN_*.sql``."""
     folder = resources.files("collector") / "migrations"
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    steps = tuple(
+    return tuple(
         Migration(int(name[:4]), (folder / name).read_text(encoding="utf-8")) for name in names
     )
-    assert [step.version for step in steps] == list(range(1, len(steps) + 1)), names
-    return steps
 
 
 @contextmanager
@@ -229,7 +229,7 @@ def connect_reading(path: Path, steps: Sequence[Migration]) -> sqlite3.Connectio
         connection = _connect(path, "mode=ro")
         try:
             try:
-                version = _identify(connection, path, steps)
+                _recognise(connection, path, steps)
             except sqlite3.OperationalError as error:
                 # A copy on a read-only medium: a write-ahead log cannot be made there, and
                 # without one beside it nobody else can be writing.
@@ -237,14 +237,7 @@ def connect_reading(path: Path, steps: Sequence[Migration]) -> sqlite3.Connectio
                     raise
                 connection.close()
                 connection = _connect(path, "mode=ro&immutable=1")
-                version = _identify(connection, path, steps)
-            if version == 0:
-                raise NoState(f"{path} is empty: nothing has been kept there yet")
-            if version < steps[-1].version:
-                raise OlderSchema(
-                    f"{path} has schema {version} and this plimsoll reads {steps[-1].version}: "
-                    "let plimsoll serve open it once, which migrates it"
-                )
+                _recognise(connection, path, steps)
         except BaseException:
             connection.close()
             raise
@@ -282,6 +275,18 @@ def _identify(connection: sqlite3.Connection, path: Path, steps: Sequence[Migrat
             "upgrade plimsoll, or choose another --state directory"
         )
     return int(version)
+
+
+def _recognise(connection: sqlite3.Connection, path: Path, steps: Sequence[Migration]) -> None:
+    """Raises unless the file is one that can be read as it is."""
+    version = _identify(connection, path, steps)
+    if version == 0:
+        raise NoState(f"{path} is empty: nothing has been kept there yet")
+    if version < steps[-1].version:
+        raise OlderSchema(
+            f"{path} has schema {version} and this plimsoll reads {steps[-1].version}: "
+            "let plimsoll serve open it once, which migrates it"
+        )
 
 
 def _migrate(connection: sqlite3.Connection, steps: Sequence[Migration]) -> None:
