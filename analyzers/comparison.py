@@ -18,9 +18,12 @@ from analyzers.facts import Floats, Ints
 from analyzers.histogram import PER_OCTAVE, quantile, shift_of
 from analyzers.policy import Kind, Metric
 
-# A stratum of one unit carries no information; at 10 a rare failure is alone too often, at 40 a
-# segment of one order a day waits two months for its first evidence.
-STRATUM_UNITS: Final = 20
+# A stratum of one unit carries no information; of n it carries (n - 1) / n. Ranks need some for
+# their scores to look normal. Proportions have an exact kernel, which needs none: at 20, a segment
+# of one order a day would wait three weeks between looks.
+STRATUM_UNITS: Final = {
+    Kind.PROPORTION: 8, Kind.COUNT: 20, Kind.DURATION: 20, Kind.AMOUNT: 20, Kind.GAUGE: 20,
+}  # fmt: skip
 _BLOCK: Final = 256  # strata computed at once: bounds memory, not results
 
 
@@ -97,13 +100,14 @@ class Comparison:
         """The last row of every stratum that is full: by totals, never by outcomes."""
         ends: list[int] = []
         a = b = exposed_a = exposed_b = expected = 0.0
+        enough = STRATUM_UNITS[self.metric.kind]
         counts, exposure = self.metric.kind is Kind.COUNT, bool(self.metric.exposure)
         told = zip(rows.units.tolist(), rows.exposed.tolist(), share.tolist(), strict=True)
         for i, ((ua, ub), (ea, eb), s) in enumerate(told):
             a, b, exposed_a, exposed_b = a + ua, b + ub, exposed_a + ea, exposed_b + eb
             n = a + b
             expected += s * (ua + ub)
-            if n < STRATUM_UNITS:
+            if n < enough:
                 continue
             if counts and exposure:
                 full = exposed_a >= 1 and exposed_b >= 1

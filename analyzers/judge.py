@@ -397,8 +397,9 @@ def _impact(evidence: Evidence, reasons: list[Reason]) -> Impact | None:
         if metric.kind is Kind.PROPORTION:
             family = (metric.types or ("",))[0].split(".")[0]
             unit = _UNITS.get(family, "events")
-        told = (sign * reason.effect, max(low, 0.0), high)
-        return Impact(*(round(value * reason.n_canary, 1) for value in told), unit=unit)
+        n = reason.n_canary
+        harmed, least, most = sign * reason.effect * n, max(low, 0.0) * n, high * n
+        return Impact(round(harmed, 1), round(least, 1), round(most, 1), unit)
     return None
 
 

@@ -93,6 +93,8 @@ class Memory(msgspec.Struct):
     settled_ns: int = 0  # answers due by then are in the cells
     counts: Counts = msgspec.field(default_factory=Counts)
     firing: set[str] = msgspec.field(default_factory=set)
+    resolved: set[str] = msgspec.field(default_factory=set)
+    done: set[str] = msgspec.field(default_factory=set)  # ended, judged and announced
     orphans: set[str] = msgspec.field(default_factory=set)
 
 
@@ -221,7 +223,8 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     alerts: list[Alert] = []
     if ticked or touched:
         _seal(state, policy, touched)
-        for name in list(state.evidence):
+        memory.done -= touched
+        for name in sorted(state.evidence.keys() - memory.done):
             _announce(state, name, inbox.complete, policy, verdicts, alerts)
         _retire(state)
     alerts.sort(key=lambda alert: (alert.at, alert.deployment))
@@ -390,8 +393,11 @@ def _announce(
         memory.firing.add(name)
         alerts.append(firing(verdict, policy))
     ended = evidence.deployment.ended_ns
-    if name in memory.firing and ended is not None and ended <= as_of:
-        memory.firing.discard(name)
+    if ended is None or ended > as_of:
+        return
+    memory.done.add(name)
+    if name in memory.firing and name not in memory.resolved:
+        memory.resolved.add(name)
         rolled_back = evidence.deployment.rolled_back
         alerts.append(resolved(verdict, policy, at=rfc3339(ended), rolled_back=rolled_back))
 

@@ -19,7 +19,7 @@ from analyzers.facts import Floats
 
 # Alternatives for harm, as parts of the way from the margin to certain failure. Below 0.5 % of
 # the way no volume of one deployment would tell; eleven points lose at most log(11) = 2.4.
-HARM_STEPS: Final = np.array([1.0, 0.75, 0.5, 0.33, 0.22, 0.14, 0.09, 0.05, 0.03, 0.015, 0.005])
+HARM_STEPS: Final = np.array([0.9, 0.6, 0.35, 0.2, 0.12, 0.07, 0.04, 0.02, 0.007])
 # Alternatives for safety: the true difference as parts of the margin below it.
 SAFE_STEPS: Final = np.array([0.4, 0.7, 1.0, 1.5, 3.0])
 SAFE_SCALE_MIN: Final = 0.005  # at margin 0 safety must still have somewhere to look
