@@ -1,0 +1,188 @@
+"""Whether a configuration can be used here: ``plimsoll check``.
+
+Reads the file, then tries what it names: every channel must answer, the folder of the state must
+take a file. Nothing is sent to a channel but a question that changes nothing. The command line
+calls ``run_check``; everything before the last line is a value.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
+
+from analyzers.policy import Kind, Measure, Metric
+from pipeline.catalogue import catalogue
+from pipeline.config import load
+from pipeline.faults import ConfigError, Fault, guess
+from pipeline.fields import lasting
+from pipeline.settings import Channel, Settings
+
+if TYPE_CHECKING:
+    import httpx
+
+# Long enough for a proxy that wakes up, short enough that sixteen dead channels still end soon.
+TIMEOUT_S: Final = 5.0
+SERVER_ERROR: Final = 500
+FORBIDDEN: Final = (401, 403, 407)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One thing tried: ``path`` is the key that names it, ``found`` what happened."""
+
+    path: str
+    ok: bool
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is known of a configuration. ``settings`` is None where it has faults."""
+
+    source: str
+    faults: tuple[Fault, ...]
+    settings: Settings | None
+    probes: tuple[Probe, ...] = ()
+    notes: tuple[Fault, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the daemon can work with it."""
+        return not self.faults and all(probe.ok for probe in self.probes)
+
+    def lines(self) -> tuple[str, ...]:
+        """The report in words, one finding a line."""
+        found = [f"fault  {fault}" for fault in self.faults]
+        found += [
+            f"{'ok' if probe.ok else 'fault':5}  {probe.path}: {probe.found}"
+            for probe in self.probes
+        ]
+        found += [f"note   {note}" for note in self.notes]
+        wrong = len(self.faults) + sum(not probe.ok for probe in self.probes)
+        if wrong:
+            return (*found, f"{self.source}: {wrong} fault{'' if wrong == 1 else 's'}")
+        return (*found, f"{self.source}: valid. {_summary(self.settings)}")
+
+
+def check(path: Path | None, env: Mapping[str, str]) -> Report:
+    """What is wrong with a configuration file and with what it names; None means the defaults."""
+    source = "the built-in defaults" if path is None else str(path)
+    try:
+        settings = load(path, env)
+    except ConfigError as error:
+        return Report(source, error.faults, None)
+    probes = (_try_state(settings.state), *_try_channels(settings.alerts))
+    return Report(source, (), settings, probes, _notes(settings))
+
+
+def run_check(path: Path | None, out: TextIO, *, env: Mapping[str, str] | None = None) -> int:
+    """The exit code of ``plimsoll check``: 0 if all is well, 1 if not, after saying why."""
+    report = check(path, os.environ if env is None else env)
+    for line in report.lines():
+        # What a terminal cannot show must not keep the fault from being seen.
+        encoding = out.encoding or "utf-8"
+        out.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    return 0 if report.ok else 1
+
+
+def _summary(settings: Settings | None) -> str:
+    if settings is None:
+        return ""
+    policy = settings.policy
+    named = sum(metric.named for metric in policy.metrics)
+    return (
+        f"{len(policy.metrics)} metrics ({named} named here), {len(policy.services)} services, "
+        f"{len(settings.alerts)} channels, policy {policy.digest()}"
+    )
+
+
+def _try_state(state: Path) -> Probe:
+    """Whether the state, or the nearest folder above it that exists, takes a file."""
+    folder = state.absolute()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        return Probe(
+            "state", ok=False, found=f"{folder} takes no file ({reason}): name one you may write to"
+        )
+    new = "" if folder == state.absolute() else f", where {state} will be made"
+    return Probe("state", ok=True, found=f"{folder} can be written{new}")
+
+
+def _try_channels(channels: tuple[Channel, ...]) -> tuple[Probe, ...]:
+    if not channels:
+        return ()
+    import httpx  # a third of the start-up of every command that never asks
+
+    with httpx.Client(timeout=TIMEOUT_S, follow_redirects=False) as client:
+        return tuple(
+            _try_channel(client, f"alerts[{index}]", channel)
+            for index, channel in enumerate(channels)
+        )
+
+
+def _try_channel(client: httpx.Client, path: str, channel: Channel) -> Probe:
+    """Whether a channel answers. A webhook gets HEAD, which no receiver takes for an alert."""
+    import httpx
+
+    alertmanager = channel.kind == "alertmanager"
+    url = f"{channel.url}/api/v2/status" if alertmanager else channel.url
+    try:
+        with client.stream(
+            "GET" if alertmanager else "HEAD", url, headers=dict(channel.headers)
+        ) as answer:
+            status = answer.status_code
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return Probe(path, ok=False, found=f"{channel.label} does not answer ({reason})")
+    said = f"{channel.label} answers {status}"
+    if status in FORBIDDEN:
+        return Probe(path, ok=False, found=f"{said}: give it its credentials in `headers:`")
+    if status >= SERVER_ERROR or (alertmanager and status != 200):
+        return Probe(path, ok=False, found=f"{said}: is that the right address?")
+    return Probe(path, ok=True, found=said)
+
+
+def _notes(settings: Settings) -> tuple[Fault, ...]:
+    """What is allowed and may still not be what is meant."""
+    found: list[Fault] = []
+    if settings.exposed:
+        found.append(
+            Fault("host", f"{settings.host} can be reached by others: serve wants --insecure")
+        )
+    known = {event_type for metric in catalogue() for event_type in metric.types}
+    watch_s = settings.policy.watch_s
+    for metric in settings.policy.metrics:
+        path = f"metrics.{metric.name}"
+        if metric.named:
+            found.extend(_notes_of(metric, path, known))
+        if metric.measure is Measure.ANSWER and metric.deadline_s > watch_s:
+            found.append(
+                Fault(
+                    f"{path}.deadline",
+                    f"{lasting(metric.deadline_s)} ends after the watch of {lasting(watch_s)}: "
+                    "nothing will be late before it is over",
+                )
+            )
+    return tuple(found)
+
+
+def _notes_of(metric: Metric, path: str, known: set[str]) -> list[Fault]:
+    found = []
+    for event_type in (*metric.types, metric.answered_by, metric.exposure):
+        near = "" if event_type in known else guess(event_type, known)
+        if near:
+            found.append(Fault(f"{path}.type", f"{event_type} is a type of your own{near}"))
+    if metric.kind is Kind.GAUGE:
+        found.append(Fault(path, "is a gauge: gauges are shown and not yet judged"))
+    elif metric.kind is Kind.COUNT and metric.measure is Measure.EVENTS and not metric.exposure:
+        found.append(Fault(path, "is a count without `exposure:`, and so only indicative"))
+    return found

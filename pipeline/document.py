@@ -1,0 +1,266 @@
+"""A YAML text as a tree of texts, lists and mappings, read without guessing any type.
+
+Whether ``no``, ``010`` or ``1e3`` is a word or a number is not decided here but by the place
+where it stands (``pipeline.fields``), so a country code ``NO`` never becomes false. The text is
+hostile: size, depth and number of nodes are bounded; aliases, tags, double keys and a second
+document are refused. Built from parser events one by one, because composing a whole document
+recurses, and lets an alias appear a billion times.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import yaml
+
+from pipeline.faults import Faults, joined, shown
+
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # PyYAML built without libyaml: ten times slower, the same events
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+# A policy for a hundred services with every metric overridden is about 100 kB.
+DOCUMENT_BYTES: Final = 1 << 20
+# The deepest thing we understand lies at 5 (`metrics.x.segments[0][1]`). libyaml needs time of
+# the square of the depth, so a megabyte of "[" must be left before it is read.
+DEPTH_MAX: Final = 16
+NODES_MAX: Final = 50_000
+TEXT_CHARS: Final = 16_384
+_NULLS: Final = frozenset({"~", "null", "Null", "NULL"})
+# `$${X}` stays `${X}`; `${X}` is the variable X; `${X:-y}` is y where X is unset or empty.
+_VARIABLE: Final = re.compile(
+    r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]{0,127})(?::-(?P<else>[^}]*))?\}|\$\{"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One text. ``written`` is how it stands in the file, before variables were put in; ``empty``
+    is true for nothing, ``""``, ``~`` and ``null``."""
+
+    text: str
+    written: str
+    empty: bool
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list."""
+
+    items: tuple[Node, ...]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A mapping from texts, in the order of the file, with the line of every key."""
+
+    entries: Mapping[str, Node]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A node whose fault has been reported already: whoever meets it stays silent."""
+
+    line: int
+
+
+Node: TypeAlias = Scalar | Items | Fields | Unreadable
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or mapping whose end has not been met yet."""
+
+    path: str
+    line: int
+    keyed: bool
+    entries: dict[str, Node] = field(default_factory=dict)
+    items: list[Node] = field(default_factory=list)
+    key: str | None = None
+    dropped: bool = False  # the value that follows belongs to a key that was refused
+
+    def next_path(self) -> str:
+        if self.keyed:
+            return joined(self.path, self.key) if self.key is not None else self.path
+        return f"{self.path}[{len(self.items)}]"
+
+    def closed(self) -> Node:
+        if self.keyed:
+            return Fields(self.entries, self.line)
+        return Items(tuple(self.items), self.line)
+
+
+def read(data: bytes, env: Mapping[str, str], faults: Faults) -> Node | None:
+    """The tree of a YAML document, None for an empty one or one that cannot be read at all.
+
+    Everything wrong with it is added to ``faults``. ``env`` fills ``${NAME}`` in values.
+    """
+    if len(data) > DOCUMENT_BYTES:
+        faults.add("", f"is larger than {DOCUMENT_BYTES} bytes: split off what is no policy")
+        return None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        faults.add("", f"byte {error.start} is not UTF-8: save the file as UTF-8", line=line)
+        return None
+    try:
+        return _Builder(env, faults).build(yaml.parse(text, Loader=_Loader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        faults.add("", _syntax(error), line=mark.line + 1 if mark is not None else 0)
+    except yaml.YAMLError as error:  # characters that YAML forbids carry no mark
+        faults.add("", f"is no YAML: {' '.join(str(error).split())}")
+    except _GivenUpError as error:
+        faults.add("", str(error))
+    return None
+
+
+def _syntax(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or "cannot be read"
+    about = f" {error.context}" if error.context else ""
+    tab = "; indent with blanks, never with tabs" if "tab" in problem or "\\t" in problem else ""
+    return f"is no YAML: {problem}{about}{tab}"
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
+class _GivenUpError(Exception):
+    """The document exceeds a bound or has no sense; reading on would only cost more."""
+
+
+class _Builder:
+    """Puts a tree together from parser events, keeping the open lists and mappings on a stack."""
+
+    def __init__(self, env: Mapping[str, str], faults: Faults) -> None:
+        self.env = env
+        self.faults = faults
+        self.stack: list[_Open] = []
+        self.root: Node | None = None
+        self.documents = 0
+        self.nodes = 0
+
+    def build(self, events: Iterator[Any]) -> Node | None:
+        """The tree; None if the document is empty."""
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                self.documents += 1
+                if self.documents > 1:
+                    line = _line(event)
+                    self.faults.add("", "holds a second document: keep one, drop `---`", line=line)
+                    break
+            elif isinstance(event, yaml.NodeEvent):
+                self._node(event)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                closed = self.stack.pop()
+                self._place(closed.closed())
+        return self.root
+
+    def _node(self, event: Any) -> None:
+        self.nodes += 1
+        if self.nodes > NODES_MAX:
+            raise _GivenUpError(f"holds more than {NODES_MAX} values: split off what is no policy")
+        line = _line(event)
+        if self.stack and self.stack[-1].keyed and self.stack[-1].key is None:
+            self._key(event, line)
+            return
+        path = self.stack[-1].next_path() if self.stack else ""
+        if isinstance(event, yaml.CollectionStartEvent):
+            if len(self.stack) >= DEPTH_MAX:
+                raise _GivenUpError(f"line {line} is nested deeper than {DEPTH_MAX} levels")
+            keyed = isinstance(event, yaml.MappingStartEvent)
+            self._refuse_marks(event, path, line)
+            self.stack.append(_Open(path, line, keyed))
+        elif isinstance(event, yaml.ScalarEvent):
+            clean = self._refuse_marks(event, path, line)
+            self._place(self._scalar(event, path, line) if clean else Unreadable(line))
+        else:
+            self._refuse_marks(event, path, line)
+            self._place(Unreadable(line))
+
+    def _key(self, event: Any, line: int) -> None:
+        """Takes the key of the next value; a mapping must not say the same thing twice."""
+        top = self.stack[-1]
+        if not isinstance(event, yaml.ScalarEvent):
+            raise _GivenUpError(
+                f"line {line} has a list, mapping or alias as a key: keys are plain texts"
+            )
+        top.key, top.dropped = event.value, event.value in top.entries
+        path = joined(top.path, event.value)
+        if top.dropped:
+            first = top.entries[event.value].line
+            self.faults.add(
+                path, f"is given twice, first in line {first}: keep one of the two", line=line
+            )
+        elif not self._refuse_marks(event, path, line):
+            top.dropped = True
+
+    def _refuse_marks(self, event: Any, path: str, line: int) -> bool:
+        """Whether a node is plain: no alias, no anchor, no explicit tag."""
+        if isinstance(event, yaml.AliasEvent):
+            message = f"*{event.anchor} is an alias: write the value out, aliases are not followed"
+        elif event.anchor is not None:
+            message = f"&{event.anchor} is an anchor: drop it, aliases are not followed"
+        elif event.tag is not None:
+            message = f"the tag {shown(event.tag)} is not understood: drop it"
+        else:
+            return True
+        self.faults.add(path, message, line=line)
+        return False
+
+    def _place(self, node: Node) -> None:
+        """Hangs a finished node where it belongs."""
+        if not self.stack:
+            self.root = node
+            return
+        top = self.stack[-1]
+        if not top.keyed:
+            top.items.append(node)
+            return
+        if top.key is not None and not top.dropped:
+            top.entries[top.key] = node
+        top.key = None
+
+    def _scalar(self, event: Any, path: str, line: int) -> Node:
+        written: str = event.value
+        text = self._filled(written, path, line)
+        if text is None:
+            return Unreadable(line)
+        if len(text) > TEXT_CHARS:
+            self.faults.add(path, f"is longer than {TEXT_CHARS} characters", line=line)
+            return Unreadable(line)
+        empty = not text or (event.style is None and text in _NULLS)
+        return Scalar(text, written, empty, line)
+
+    def _filled(self, written: str, path: str, line: int) -> str | None:
+        """A text with its variables put in, None if one is missing."""
+        missing: list[str] = []
+
+        def value(match: re.Match[str]) -> str:
+            if match[0] == "$${":
+                return "${"
+            name = match["name"]
+            if name is None:
+                missing.append("has `${` without a name: write ${NAME}, or $${ for the text itself")
+                return ""
+            found = self.env.get(name)
+            if not found and match["else"] is not None:
+                found = match["else"]
+            if found is None:
+                missing.append(f"{name} is not set in the environment: set it, or write ")
+                missing[-1] += f"${{{name}:-something}}"
+            return found or ""
+
+        filled = _VARIABLE.sub(value, written)
+        for message in missing:
+            self.faults.add(path, message, line=line)
+        return None if missing else filled

@@ -1,0 +1,112 @@
+"""What is wrong with a configuration: every fault at once, each with its path.
+
+Exceptions of this module:
+
+    ConfigError    a configuration that cannot be used; carries one or more ``Fault``
+
+Nothing here knows what a configuration means.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+# More faults than this is no typing slip but the wrong file; the rest is only counted, so that a
+# hostile megabyte cannot fill the terminal or the memory.
+FAULTS_MAX: Final = 200
+SHOWN_CHARS: Final = 60
+# Longer words are no slips of the keyboard, and comparing them costs the square of their length.
+GUESSED_CHARS: Final = 40
+
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong: where (``metrics.edi_acceptance.margin``), what, and what to do about it.
+
+    ``path`` is empty when the file as a whole is meant; ``line`` is 0 where it is unknown.
+    """
+
+    path: str
+    message: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        """The fault in one line."""
+        where = f"{self.path}: " if self.path else ""
+        return f"{where}{self.message}" + (f" (line {self.line})" if self.line else "")
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used, with everything that is wrong with it."""
+
+    def __init__(self, faults: Iterable[Fault], *, source: str = "") -> None:
+        self.faults = tuple(faults)
+        self.source = source
+        count = f"{len(self.faults)} fault" + ("" if len(self.faults) == 1 else "s")
+        head = f"{source}: {count}" if source else count
+        super().__init__("\n".join([head, *(f"  {fault}" for fault in self.faults)]))
+
+
+@dataclass(slots=True)
+class Faults:
+    """A growing list of faults, bounded."""
+
+    found: list[Fault] = field(default_factory=list)
+    left_off: int = 0
+
+    def add(self, path: str, message: str, *, line: int = 0) -> None:
+        """One fault more; beyond the limit it is only counted."""
+        if len(self.found) < FAULTS_MAX:
+            self.found.append(Fault(path, message, line))
+        else:
+            self.left_off += 1
+
+    @property
+    def full(self) -> bool:
+        """Whether further faults are only counted, so that finding good words is wasted."""
+        return len(self.found) >= FAULTS_MAX
+
+    def all(self) -> tuple[Fault, ...]:
+        """Every fault in the order of the file, the last one saying how many were left off."""
+        ordered = sorted(self.found, key=lambda fault: fault.line)
+        if self.left_off:
+            ordered.append(Fault("", f"and {self.left_off} more: is this the right file?"))
+        return tuple(ordered)
+
+
+def shown(text: str) -> str:
+    """A text as it may be shown: quoted, without control characters, cut to a limit.
+
+    >>> shown("no" * 40)
+    "'nononononononononononononononononononononononononononono...'"
+    """
+    cut = text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 4] + "..."
+    return ascii(cut) if not cut.isprintable() else f"'{cut}'"
+
+
+def joined(path: str, name: str) -> str:
+    """The path of a key below another path; names that are no plain words are quoted.
+
+    >>> joined("services", "order.api")
+    "services.'order.api'"
+    """
+    part = name if _PLAIN_KEY.fullmatch(name) and len(name) <= SHOWN_CHARS else shown(name)
+    return f"{path}.{part}" if path else part
+
+
+def guess(word: str, known: Iterable[str]) -> str:
+    """``; did you mean X?`` when one of the known words is near, else the empty text.
+
+    >>> guess("margn", ["margin", "mode"])
+    '; did you mean margin?'
+    """
+    if len(word) > GUESSED_CHARS:
+        return ""
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.7)
+    return f"; did you mean {near[0]}?" if near else ""
