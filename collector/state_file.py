@@ -153,7 +153,7 @@ def _typed(path: Path, code: int, error: sqlite3.Error) -> CheckpointError | Non
 def damaged(path: Path, what: str) -> Corrupt:
     """The error for a file whose bytes have changed, with its remedy."""
     return Corrupt(
-        f"{path} is damaged ({what}): put the newest backup in its place, "
+        f"{path} is damaged ({' '.join(what.split())}): put the newest backup in its place, "
         "or move it away to start from nothing"
     )
 
@@ -225,6 +225,8 @@ def connect_reading(path: Path, steps: Sequence[Migration]) -> sqlite3.Connectio
     """A connection that only reads, beside a running writer or on a copy of the file."""
     if not path.exists():
         raise NoState(f"{path} does not exist: nothing has been kept there yet")
+    if path.is_dir():
+        raise NotAState(f"{path} is a directory: name the file {FILE} in it")
     with speaking_of(path):
         connection = _connect(path, "mode=ro")
         try:
