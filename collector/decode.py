@@ -1,0 +1,246 @@
+"""Payloads as facts, markers and rejects: a batch at a time, as columns.
+
+The one judge of what a valid event is. A batch goes through whole: first every payload is read,
+then every field of all of them is checked. Never raises on any bytes; what cannot be used becomes
+a reject, and the rest of the batch is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from analyzers.facts import OK, Batch, Column, Facts, Floats, Ints, Marker, Reject, no_facts
+from analyzers.policy import Limits
+from collector import digests, texts, times
+from collector.attributes import Attributes, attributes
+from collector.faults import Fault, Reason, quote
+from collector.markers import is_marker, marker
+from collector.rejects import reject, reject_unread
+from collector.said import PRODUCTION, UNREADABLE, Loose, Said, read, read_again, said_again
+from collector.texts import coded
+
+# A value becomes an integer in steps of a millionth and the integer has to stay exact as a float,
+# so that sums over cells are the same everywhere.
+VALUE_END: Final = 2**53 * 1e-6
+_TRACKS: Final = frozenset({"", "canary", "baseline"})
+_NEVER_EMPTY: Final = frozenset({"id", "service", "type", "environment", "outcome"})
+
+
+def decode(payloads: Sequence[bytes], *, attributes: frozenset[str], limits: Limits) -> Batch:
+    """What the payloads of one batch say: each is exactly one fact, marker or reject.
+
+    ``attributes`` are the names that get a column; the others count in ``content`` only. Facts
+    keep the order of their payloads. No payload may be longer than ``limits.line_bytes``.
+
+    >>> event = b'{"id":"1","time":"2026-05-21T10:00:00Z","type":"order.submitted","service":"a"}'
+    >>> batch = decode([event, b"[]"], attributes=frozenset(), limits=Limits())
+    >>> len(batch.facts), batch.rejects[0].reason
+    (1, 'not_an_object')
+    """
+    pile = _read_all(payloads, limits)
+    columns = _columns(pile.said)
+    faults = _faults(columns)
+    if faults:
+        for place, fault in faults.items():
+            row = pile.rows[place]
+            pile.rejects.append(reject(row, payloads[row], fault, pile.said[place], limits=limits))
+        # Built again without them, so that no word of a refused event stays in a column.
+        kept = [place for place in range(len(pile.said)) if place not in faults]
+        pile.said = [pile.said[place] for place in kept]
+        pile.rows = [pile.rows[place] for place in kept]
+        columns = _columns(pile.said)
+    return Batch(
+        facts=_facts(columns, attributes) if pile.said else no_facts(),
+        markers=tuple(pile.markers),
+        rejects=tuple(sorted(pile.rejects, key=lambda reject: reject.index)),
+        rows=np.array(pile.rows, np.int64),
+    )
+
+
+@dataclass(slots=True)
+class _Pile:
+    """What was read: events with their places in the batch, and what has its own way already."""
+
+    said: list[Said] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    markers: list[Marker] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+
+
+def _read_all(payloads: Sequence[bytes], limits: Limits) -> _Pile:
+    pile = _Pile()
+    try:
+        if max(map(len, payloads), default=0) <= limits.line_bytes:
+            pile.said = [read(payload) for payload in payloads]
+            pile.rows = list(range(len(payloads)))
+    except UNREADABLE:
+        pile.said = []  # at least one needs a closer look, so each is read on its own
+    if len(pile.said) < len(payloads):
+        for row, payload in enumerate(payloads):
+            _read_one(row, payload, pile, limits)
+    if any(is_marker(word) for word in {said.type for said in pile.said}):
+        found = list(zip(pile.said, pile.rows, strict=True))
+        pile.said = [said for said, _ in found if not is_marker(said.type)]
+        pile.rows = [row for said, row in found if not is_marker(said.type)]
+        for said, row in found:
+            if is_marker(said.type):
+                _read_odd(row, payloads[row], pile, limits)
+    return pile
+
+
+def _read_one(row: int, payload: bytes, pile: _Pile, limits: Limits) -> None:
+    if len(payload) > limits.line_bytes:
+        fault = Fault(Reason.TOO_LONG, f"over {limits.line_bytes} bytes")
+        pile.rejects.append(reject_unread(row, payload, fault, limits=limits))
+        return
+    try:
+        said = read(payload)
+    except UNREADABLE:
+        _read_odd(row, payload, pile, limits)
+        return
+    pile.said.append(said)
+    pile.rows.append(row)
+
+
+def _read_odd(row: int, payload: bytes, pile: _Pile, limits: Limits) -> None:
+    """A marker, or an event that the quick decoder refuses; most often it is a reject."""
+    loose = read_again(payload)
+    if not isinstance(loose, Loose):
+        pile.rejects.append(reject_unread(row, payload, loose, limits=limits))
+        return
+    said, fault = said_again(loose)
+    if is_marker(said.type):
+        found = marker(loose)
+        if isinstance(found, Marker):
+            pile.markers.append(found)
+            return
+        fault = found
+    if fault is not None:
+        pile.rejects.append(reject(row, payload, fault, said, limits=limits))
+        return
+    pile.said.append(said)
+    pile.rows.append(row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The fields of n events, a column each; ``time_faults``: times that cannot be used."""
+
+    texts: Mapping[str, Column]
+    ids: list[str]
+    refs: list[str]
+    time_ns: Ints
+    time_faults: Mapping[int, Fault]
+    value: Floats
+    synthetic: list[bool]
+    attributes: Attributes
+
+
+def _columns(said: Sequence[Said]) -> _Columns:
+    time_ns, odd = times.parse_column([event.time for event in said])
+    time_faults: dict[int, Fault] = {}
+    for place in np.flatnonzero(odd).tolist():
+        parsed = times.parse(said[place].time)
+        if isinstance(parsed, Fault):
+            time_faults[place] = parsed
+        else:
+            time_ns[place] = parsed
+    return _Columns(
+        texts={
+            "service": Column(*coded([event.service for event in said])),
+            "type": Column(*coded([event.type for event in said])),
+            "environment": Column(*coded([_or(event.environment, PRODUCTION) for event in said])),
+            "version": Column(*coded([event.version or "" for event in said])),
+            "track": Column(*coded([event.track or "" for event in said])),
+            "outcome": Column(*coded([_or(event.outcome, OK) for event in said])),
+            "subject": Column(*coded([event.subject or "" for event in said])),
+        },
+        ids=[event.id for event in said],
+        refs=[event.ref or "" for event in said],
+        time_ns=time_ns,
+        time_faults=time_faults,
+        value=np.array([event.value for event in said], np.float64),
+        synthetic=[event.synthetic is True for event in said],
+        attributes=attributes([bytes(event.attributes) for event in said]),
+    )
+
+
+def _or(text: str | None, default: str) -> str:
+    return default if text is None else text
+
+
+def _faults(columns: _Columns) -> dict[int, Fault]:
+    """What is wrong, by place: of each event the first fault only."""
+    faults = dict(columns.time_faults)
+    for name, listed in (("id", columns.ids), ("ref", columns.refs)):
+        if not texts.all_sound(listed) or (name in _NEVER_EMPTY and not all(listed)):
+            for place, text in enumerate(listed):
+                fault = _fault_of_word(name, text)
+                if fault is not None:
+                    faults.setdefault(place, fault)
+    for name, column in columns.texts.items():
+        if texts.all_sound(column.words) and name != "track" and "" not in column.words:
+            continue
+        found = {code: _fault_of_word(name, word) for code, word in enumerate(column.words)}
+        _spread({code: fault for code, fault in found.items() if fault}, column.codes, faults)
+    _spread(columns.attributes.faults, columns.attributes.sets, faults)
+    with np.errstate(invalid="ignore"):
+        for place in np.flatnonzero(np.abs(columns.value) >= VALUE_END).tolist():
+            what = f"value {columns.value[place]:g} is beyond what cells can hold"
+            faults.setdefault(place, Fault(Reason.VALUE_OUT_OF_RANGE, what))
+    return faults
+
+
+def _fault_of_word(name: str, word: str) -> Fault | None:
+    if not word and name in _NEVER_EMPTY:
+        return Fault(Reason.FIELD_EMPTY, f"field {name} is empty")
+    if name == "track" and word not in _TRACKS:
+        return Fault(Reason.TRACK_INVALID, f"track {quote(word)} is unknown")
+    return texts.fault_of(name, word)
+
+
+def _spread(by_code: Mapping[int, Fault], codes: Ints, faults: dict[int, Fault]) -> None:
+    """Adds to ``faults`` those of words, for every place where such a word stands."""
+    if by_code:
+        for place in np.flatnonzero(np.isin(codes, list(by_code))).tolist():
+            faults.setdefault(place, by_code[int(codes[place])])
+
+
+def _facts(columns: _Columns, asked: frozenset[str]) -> Facts:
+    words = columns.texts
+    value = columns.value + 0.0  # -0.0 and 0.0 are one value
+    synthetic = np.array(columns.synthetic, np.bool_)
+    subject = digests.words(words["subject"].words)[words["subject"].codes]
+    key, ref = digests.keys(words["environment"], words["service"], columns.ids, columns.refs)
+    said = [words[name] for name in ("type", "version", "track", "outcome")]
+    content = digests.columns(
+        [
+            columns.time_ns.view(np.uint64),
+            *(digests.words(column.words)[column.codes] for column in said),
+            subject,
+            ref[:, 0],
+            value.view(np.uint64),
+            synthetic.astype(np.uint64),
+            columns.attributes.content(),
+        ]
+    )
+    return Facts(
+        time_ns=columns.time_ns,
+        environment=words["environment"],
+        service=words["service"],
+        version=words["version"],
+        track=words["track"],
+        type=words["type"],
+        outcome=words["outcome"],
+        value=value,
+        key=key,
+        content=content,
+        ref=ref,
+        subject=subject,
+        synthetic=synthetic,
+        attributes=columns.attributes.columns(asked),
+    )
