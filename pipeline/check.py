@@ -12,7 +12,9 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import Final, TextIO
+
+import httpx
 
 from analyzers.policy import Kind, Measure, Metric
 from pipeline.catalogue import catalogue
@@ -21,13 +23,12 @@ from pipeline.faults import ConfigError, Fault, guess
 from pipeline.fields import lasting
 from pipeline.settings import Channel, Settings
 
-if TYPE_CHECKING:
-    import httpx
-
 # Long enough for a proxy that wakes up, short enough that sixteen dead channels still end soon.
 TIMEOUT_S: Final = 5.0
-SERVER_ERROR: Final = 500
 FORBIDDEN: Final = (401, 403, 407)
+# Of a webhook that was asked with HEAD, 404 and 405 still show that somebody is there.
+REDIRECTS: Final = range(300, 400)
+SERVER_ERRORS: Final = range(500, 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +121,12 @@ def _try_state(state: Path) -> Probe:
 def _try_channels(channels: tuple[Channel, ...]) -> tuple[Probe, ...]:
     if not channels:
         return ()
-    import httpx  # a third of the start-up of every command that never asks
-
-    with httpx.Client(timeout=TIMEOUT_S, follow_redirects=False) as client:
+    try:
+        client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False)
+    except ValueError as error:  # what the environment names as a proxy is none
+        reason = str(error)
+        return (Probe("alerts", ok=False, found=f"the proxy set here cannot be used ({reason})"),)
+    with client:
         return tuple(
             _try_channel(client, f"alerts[{index}]", channel)
             for index, channel in enumerate(channels)
@@ -131,8 +135,6 @@ def _try_channels(channels: tuple[Channel, ...]) -> tuple[Probe, ...]:
 
 def _try_channel(client: httpx.Client, path: str, channel: Channel) -> Probe:
     """Whether a channel answers. A webhook gets HEAD, which no receiver takes for an alert."""
-    import httpx
-
     alertmanager = channel.kind == "alertmanager"
     url = f"{channel.url}/api/v2/status" if alertmanager else channel.url
     try:
@@ -146,7 +148,9 @@ def _try_channel(client: httpx.Client, path: str, channel: Channel) -> Probe:
     said = f"{channel.label} answers {status}"
     if status in FORBIDDEN:
         return Probe(path, ok=False, found=f"{said}: give it its credentials in `headers:`")
-    if status >= SERVER_ERROR or (alertmanager and status != 200):
+    if status in REDIRECTS:
+        return Probe(path, ok=False, found=f"{said}: redirects are not followed, name the target")
+    if status in SERVER_ERRORS or (alertmanager and status != 200):
         return Probe(path, ok=False, found=f"{said}: is that the right address?")
     return Probe(path, ok=True, found=said)
 

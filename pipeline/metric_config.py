@@ -48,6 +48,8 @@ EVENT_FIELDS: Final = frozenset(
     }
 )  # fmt: skip
 SPLITTING_FIELDS: Final = ("type", "outcome")
+# Silence is noticed, and exposure counted, by type; published totals are by type and outcome.
+FLOW_SEGMENTS: Final = (("type",), ("type", "outcome"))
 # From coarse to fine, so that [document, partner] and [partner, document] are the same set.
 _RANK: Final = {
     name: rank
@@ -156,10 +158,24 @@ def _read_segments(place: Place) -> tuple[tuple[str, ...], ...] | None:
     if wrong:
         place.fault(f"{wrong[0]} is a field of the event: only attributes, type and outcome split")
         return None
+    return _in_order(sets)
+
+
+def _in_order(sets: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    """Attribute sets each once, coarse before fine, whatever order they were written in."""
     unique = {tuple(sorted(set(names), key=_fineness)) for names in sets if names}
     return tuple(
         sorted(unique, key=lambda names: (len(names), [_fineness(name) for name in names]))
     )
+
+
+def _segments(sets: tuple[tuple[str, ...], ...], measure: Measure) -> tuple[tuple[str, ...], ...]:
+    """The attribute sets that a measure needs, added to or taken from those written."""
+    if measure is Measure.VALIDITY:
+        return ()  # a reject has no attributes that could be trusted
+    if measure is Measure.FLOW:
+        return _in_order((*sets, *FLOW_SEGMENTS))
+    return sets
 
 
 def _fineness(name: str) -> tuple[int, str]:
@@ -287,7 +303,6 @@ def metric(
     ground = _ground(name, kind, given)
     measure = _measure(here, kind, ground)
     answers = measure is Measure.ANSWER
-    unsplit = measure is Measure.VALIDITY  # a reject has no attributes that could be trusted
     built = Metric(
         name=name,
         kind=kind,
@@ -299,7 +314,7 @@ def metric(
         types=_sorted(TYPE.of(here), ground.types),
         services=_sorted(SERVICE.of(here), ground.services),
         where=_or(WHERE.of(here), ground.where),
-        segments=() if unsplit else _or(SEGMENTS.of(here), ground.segments),
+        segments=_segments(_or(SEGMENTS.of(here), ground.segments), measure),
         quantum=QUANTUM.of(here) or ground.quantum,
         answered_by=(ANSWERED_BY.of(here) or ground.answered_by) if answers else "",
         deadline_s=(DEADLINE.of(here) or ground.deadline_s) if answers else 0,

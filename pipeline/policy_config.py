@@ -33,7 +33,6 @@ from pipeline.metric_config import (
     EXPOSURE,
     METRIC_KEYS,
     METRIC_NAME,
-    NAME,
     attribute_name,
     metric,
 )
@@ -69,6 +68,9 @@ def _as_it_is(place: Place) -> Place | None:
 
 _RUNBOOK_TEXT: Final = text(2_000)
 
+SERVICE_NAME: Final = Key(
+    "name", text(128), "the key above", "Its name, where services are a list."
+)
 TIER: Final = Key("tier", text(64), "standard", "How much hangs on it, in your own words.")
 OWNER: Final = Key("owner", text(200), "none", "The team that owns it.")
 ESCALATION: Final = Key("escalation", text(1_000), "none", "Whom to call next, and how.")
@@ -89,7 +91,7 @@ DEPENDS_ON: Final = Key(
     "The services that it calls: a change there shows here.",
 )
 SERVICE_KEYS: Final[tuple[Key[Any], ...]] = (
-    NAME, TIER, OWNER, ESCALATION, RUNBOOK, CRITERIA, RECOVERY, DEPENDS_ON,
+    SERVICE_NAME, TIER, OWNER, ESCALATION, RUNBOOK, CRITERIA, RECOVERY, DEPENDS_ON,
 )  # fmt: skip
 
 LINE_BYTES: Final = Key(
@@ -246,10 +248,13 @@ def _metrics(top: Section) -> tuple[Metric, ...]:
     kept = [named.get(name, given) for name, given in known.items() if rest or name in named]
     new = [named[name] for name in sorted(named) if name not in known]
     found = (*kept, *new)
-    if not any(one.measure is Measure.FLOW and ("type",) in one.segments for one in found):
+    if not any(one.measure is Measure.FLOW for one in found):
         for name, here in sections:
             if name in named and named[name].exposure:
-                here.fault(EXPOSURE, "is counted by event_flow by type: name that metric too")
+                here.fault(
+                    EXPOSURE,
+                    "is counted by event_flow, which `catalogue: false` leaves out: name it too",
+                )
     return found
 
 
