@@ -29,12 +29,12 @@ MERGED_BYTES_MAX: Final = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Neighbouring blobs to become one: turns ``first`` to ``last``, and their bodies."""
+    """Neighbouring blobs to become one: turns ``first`` to ``last``, still packed."""
 
     first: int
     last: int
     newest_ns: int
-    bodies: tuple[bytes, ...]
+    packed: tuple[Packed, ...]
 
 
 def insert(db: sqlite3.Connection, table: Table, seq: int, newest_ns: int, body: Packed) -> None:
@@ -51,21 +51,24 @@ def insert(db: sqlite3.Connection, table: Table, seq: int, newest_ns: int, body:
         )
 
 
-def bodies(
-    db: sqlite3.Connection, path: Path, table: Table, first: int, last: int
-) -> tuple[bytes, ...]:
-    """The unpacked blobs of turns ``first`` to ``last``, oldest first."""
+def packed(db: sqlite3.Connection, table: Table, first: int, last: int) -> tuple[Packed, ...]:
+    """The blobs of turns ``first`` to ``last`` as they are stored, oldest first."""
     rows = db.execute(
-        f"SELECT seq, codec, size, crc, body FROM {table} WHERE seq BETWEEN ? AND ? ORDER BY seq",
+        f"SELECT codec, size, crc, body FROM {table} WHERE seq BETWEEN ? AND ? ORDER BY seq",
         (first, last),
     )
-    return tuple(
-        unpack(Packed(codec, size, crc, body), path, f"{table} of turn {seq}")
-        for seq, codec, size, crc, body in rows
-    )
+    return tuple(Packed(*row) for row in rows)
 
 
-def runs(db: sqlite3.Connection, path: Path, table: Table, *, everything: bool) -> tuple[Run, ...]:
+def bodies(path: Path, table: Table, blobs: Sequence[Packed]) -> list[bytes]:
+    """The blobs of the file at ``path`` unpacked; ``Corrupt`` names the first damaged one."""
+    return [
+        unpack(blob, path, f"blob {place + 1} of {len(blobs)} of {table}")
+        for place, blob in enumerate(blobs)
+    ]
+
+
+def runs(db: sqlite3.Connection, table: Table, *, everything: bool) -> tuple[Run, ...]:
     """What to merge, each run into one blob; ``everything`` leaves no blob as it is."""
     newest = "newest_ns" if table == "seen" else "0"
     rows = db.execute(f"SELECT seq, size, {newest} FROM {table} ORDER BY seq").fetchall()
@@ -75,7 +78,7 @@ def runs(db: sqlite3.Connection, path: Path, table: Table, *, everything: bool) 
             first=rows[part.start][0],
             last=rows[part.stop - 1][0],
             newest_ns=max(newest_ns for _, _, newest_ns in rows[part]),
-            bodies=bodies(db, path, table, rows[part.start][0], rows[part.stop - 1][0]),
+            packed=packed(db, table, rows[part.start][0], rows[part.stop - 1][0]),
         )
         for part in (neighbours(sizes) if everything else tail(sizes))
     )
@@ -118,9 +121,11 @@ def neighbours(sizes: Sequence[int], limit: int = MERGED_BYTES_MAX) -> list[slic
     return parts
 
 
-def merged(table: Table, parts: Sequence[Run], merge: Merge) -> tuple[Packed | None, ...]:
+def merged(
+    path: Path, table: Table, parts: Sequence[Run], merge: Merge
+) -> tuple[Packed | None, ...]:
     """For each run the one blob that takes its place; None where merging leaves nothing."""
-    after = (merge(list(run.bodies)) for run in parts)
+    after = (merge(bodies(path, table, run.packed)) for run in parts)
     return tuple(pack(body, f"the merged {table}") if body else None for body in after)
 
 
@@ -135,10 +140,10 @@ def replace(
     between = f"FROM {table} WHERE seq BETWEEN ? AND ?"
     for run, body in zip(parts, after, strict=True):
         (count,) = db.execute(f"SELECT COUNT(*) {between}", (run.first, run.last)).fetchone()
-        if count != len(run.bodies):
+        if count != len(run.packed):
             continue
         db.execute(f"DELETE {between}", (run.first, run.last))
         if body is not None:
             insert(db, table, run.last, run.newest_ns, body)
-        gone += len(run.bodies)
+        gone += len(run.packed)
     return gone

@@ -276,16 +276,16 @@ class Checkpoint:
 
         Without ``everything`` only where it pays (see ``blobs.py``): call it when ``counts`` shows
         more blobs than a restart should read. With it every blob goes through the functions,
-        which may leave out what is past its retention. They are called outside the transaction,
-        so that commits go on; what they give back empty is removed.
+        which may leave out what is past its retention. They are called between the reading and the
+        writing transaction, so that commits go on; what they give back empty is removed.
         """
         with self._reading() as db:
-            cells = blobs.runs(db, self.path, "cells", everything=everything)
-            seen = blobs.runs(db, self.path, "seen", everything=everything)
+            cells = blobs.runs(db, "cells", everything=everything)
+            seen = blobs.runs(db, "seen", everything=everything)
         if not cells and not seen:
             return Compacted(0, 0)
-        cells_after = blobs.merged("cells", cells, merge_cells)
-        seen_after = blobs.merged("seen", seen, merge_seen)
+        cells_after = blobs.merged(self.path, "cells", cells, merge_cells)
+        seen_after = blobs.merged(self.path, "seen", seen, merge_seen)
         with self._writing() as db:
             return Compacted(
                 blobs.replace(db, "cells", cells, cells_after),

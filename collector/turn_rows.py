@@ -148,8 +148,8 @@ def load(db: sqlite3.Connection, path: Path) -> Saved:
     return Saved(
         seq=seq,
         memory=None if memory is None else unpack(Packed(*memory), path, "the memory"),
-        cells=blobs.bodies(db, path, "cells", 0, INT64_MAX),
-        seen=blobs.bodies(db, path, "seen", 0, INT64_MAX),
+        cells=tuple(blobs.bodies(path, "cells", blobs.packed(db, "cells", 0, INT64_MAX))),
+        seen=tuple(blobs.bodies(path, "seen", blobs.packed(db, "seen", 0, INT64_MAX))),
         markers=tuple(body for (body,) in db.execute("SELECT body FROM markers ORDER BY id")),
         verdicts=tuple(_verdict(path, row) for row in latest),
         positions=dict(db.execute("SELECT source, position FROM positions")),
