@@ -19,8 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from analyzers.policy import Metric, Policy
-from analyzers.verdict import Reason, Status, Verdict
+from analyzers.verdict import Alert, Reason, Status, Verdict
 from pipeline.story import (
+    BAKE_DAYS,
     CANARY_SHARE,
     CONFIRMATION_MEDIAN_S,
     CONFIRMATION_SIGMA,
@@ -87,49 +88,37 @@ class Screen:
         """One more line that stays."""
         self._console.print(text, highlight=False, soft_wrap=not self._console.is_terminal)
 
-    def announce(
-        self, orders: int, plan: Sequence[Release], dials: Dials, policy: Policy, url: str
-    ) -> None:
-        """What is real, what is injected, what is demanded, and where to look."""
-        bad = [
-            f"  {release.deployment} (version {release.version}) {release.injected(dials)}"
-            for release in plan
-            if release.injected(dials) != "nothing"
-        ]
-        self.line(
-            f"{orders:,} orders of a UK wholesale distributor, December 2010 to July 2011, go "
-            f"through a real daemon; {len(plan)} releases of order-api are judged on the way."
+    def announce(self, orders: int, plan: Sequence[Release], dials: Dials, policy: Policy) -> None:
+        """What is real, what is invented, what is injected, and what is demanded."""
+        told = [(one, one.injected(dials)) for one in plan]
+        bad = [f"{one.deployment} (version {one.version}) {words}" for one, words in told
+               if words != "nothing"]  # fmt: skip
+        named = [metric for metric in policy.metrics if metric.named]
+        margins = ", ".join(f"{spoken(one.name)} {margin_words(one)}" for one in named)
+        self._part(
+            "Real",
+            f"{orders:,} orders of a UK wholesale distributor, December 2010 to July 2011, with "
+            "their times, customers, countries and amounts (UCI Online Retail, doi "
+            "10.24432/C5BW33, CC BY 4.0); the daemon, its HTTP interface and its verdicts.",
         )
-        self.line(
-            Text("Real", "bold")
-            + Text(
-                ": the orders, their times, customers, countries and amounts "
-                "(UCI Online Retail, doi 10.24432/C5BW33, CC BY 4.0)."
-            )
+        self._part(
+            "Invented",
+            f"{len(plan)} releases of order-api, each a canary for {CANARY_SHARE:.0%} of the "
+            f"customers; that {REJECTED_SHARE:.0%} of all orders are rejected; how long a "
+            f"confirmation takes (median {CONFIRMATION_MEDIAN_S:.0f} s, lognormal, sigma "
+            f"{CONFIRMATION_SIGMA}); a rollout tool that rolls back at once and promotes after "
+            f"{BAKE_DAYS} days at the earliest.",
         )
-        self.line(
-            Text("Invented", "bold")
-            + Text(
-                f": the releases; which {CANARY_SHARE:.0%} of the customers meet the canary; that "
-                f"{REJECTED_SHARE:.0%} of all orders are rejected; how long a confirmation takes "
-                f"(median {CONFIRMATION_MEDIAN_S:.0f} s, lognormal, sigma {CONFIRMATION_SIGMA})."
-            )
+        others = "; into the others nothing" if bad else "nothing"
+        self._part("Injected", f"{'; '.join(bad)}{others}. The daemon is not told.")
+        self._part(
+            "Demanded",
+            f"no more harm than these margins: {margins}; all others as built in. The named ones "
+            f"are wide: sixty orders a day cannot show less in {WATCH_DAYS} days.",
         )
-        self.line(Text("Injected", "bold") + Text(" into the canary, unknown to the daemon:"))
-        for text in bad:
-            self.line(text)
-        self.line("  the others: nothing")
-        self.line(
-            Text("Demanded", "bold")
-            + Text(
-                " (a harm up to the margin is accepted; these are wide, because so few orders "
-                f"could not show less within {WATCH_DAYS} days):"
-            )
-        )
-        for metric in policy.metrics:
-            if metric.named:
-                self.line(f"  {spoken(metric.name)}: margin {margin_words(metric)}")
-        self.line(Text("Live page", "bold") + Text(f": {url}/"))
+
+    def _part(self, title: str, text: str) -> None:
+        self.line(Text(f"{title}: ", "bold") + Text(text, "default"))
 
     def show(self, batch: DayBatch, verdict: Verdict | None) -> None:
         """The state after one more day; a line that stays where the verdict has changed."""
@@ -153,6 +142,11 @@ class Screen:
             f"{batch.day}  {release.deployment}  order-api {release.version} starts, as a canary "
             f"for {CANARY_SHARE:.0%} of the customers"
         )
+
+    def alerted(self, alert: Alert) -> None:
+        """A line for an alert that has arrived."""
+        style = "bold red" if alert.status == "firing" else "green"
+        self.line(Text(f"alert {alert.status}: ", style) + Text(alert.summary, "default"))
 
     def ended(self, outcome: Outcome, batch: DayBatch) -> None:
         """A line that says how a release ended."""

@@ -37,6 +37,9 @@ CONFIRMATION_SIGMA: Final = 0.6
 # Releases start before the first order of a day: the earliest in the data is at 06:20 UTC.
 START_S: Final = 6 * 3600
 WATCH_DAYS: Final = 42
+# The rollout tool that the story plays rolls back at once, but promotes only after this long: a
+# harm to one country's few orders takes three weeks to show, the health of the total half of that.
+BAKE_DAYS: Final = 28
 
 
 class Injection(Enum):
@@ -78,6 +81,11 @@ class Release:
     version: str
     start: date
     injection: Injection = Injection.NOTHING
+
+    @property
+    def baked(self) -> date:
+        """The first day on which it may be promoted."""
+        return self.start + timedelta(days=BAKE_DAYS)
 
     @property
     def end(self) -> date:
@@ -127,7 +135,7 @@ class DayBatch:
 
     ``markers`` come before ``events``; both are in order of time. ``release`` is the one that is
     under way at the end of the day, None between releases, and ``tally`` what it has met;
-    ``ended`` is the one that the first marker ended.
+    ``ended`` and ``started`` are the ones that the markers are about.
     """
 
     day: date
@@ -137,6 +145,7 @@ class DayBatch:
     release: Release | None
     tally: Tally
     ended: Release | None = None
+    started: Release | None = None
 
 
 @dataclass(slots=True)
@@ -166,8 +175,8 @@ class Story:
     def next_batch(self, action: Action | None) -> DayBatch | None:
         """What follows on the day before having been judged ``action``; None after the last.
 
-        1. The release under way ends where the action says so, or its watch is over: promote
-           finishes it and its version serves everybody, anything else brings the old one back.
+        1. The release under way ends on rollback, on promote once it has baked, and when its
+           watch is over: after promote its version serves everybody, else the old one again.
         2. The next release of the plan starts when its day has come.
         3. The day's orders are submitted, and confirmed or rejected.
         """
@@ -182,10 +191,11 @@ class Story:
                 return None
             events = self._shown_until(None)
             return DayBatch(day, tuple(markers), events, 0, None, self._tally, ended)
-        if self._running is None and self._next < len(self.plan):
-            release = self.plan[self._next]
-            if release.start <= day:
-                markers.append(self._start(release))
+        following_release = self.plan[self._next : self._next + 1]
+        started = None
+        if self._running is None and following_release and following_release[0].start <= day:
+            started = following_release[0]
+            markers.append(self._start(started))
         for order in following[1]:
             self._submit(order)
         midnight_ms = _ms(day + timedelta(days=1))
@@ -193,14 +203,22 @@ class Story:
         if self._running:
             self._tally = Tally(self._tally.canary, self._tally.baseline, self._tally.days + 1)
         return DayBatch(
-            day, tuple(markers), events, len(following[1]), self._running, self._tally, ended
+            day,
+            tuple(markers),
+            events,
+            len(following[1]),
+            self._running,
+            self._tally,
+            ended,
+            started,
         )
 
     def _ends(self, action: Action | None, day: date, *, last: bool) -> bool:
         running = self._running
-        return running is not None and (
-            last or action in ("promote", "rollback") or day >= running.end
-        )
+        if running is None:
+            return False
+        promoted = action == "promote" and day >= running.baked
+        return last or action == "rollback" or promoted or day >= running.end
 
     def _start(self, release: Release) -> bytes:
         """The marker that starts it, at ``START_S`` of its day; from here on orders are split."""

@@ -203,7 +203,7 @@ def test_a_release_that_stays_undecided_ends_failed_when_its_watch_is_over() -> 
 
 
 def test_the_tally_counts_the_orders_of_both_arms_and_the_days() -> None:
-    batches = told(Dials(), by={"d-101": "promote"}, after=5)
+    batches = told(Dials(), by={"d-101": "rollback"}, after=5)
     last = next(batch for batch in reversed(batches) if batch.release == releases()[0])
     assert last.tally.days == 5
     counted = Counter(
@@ -214,6 +214,14 @@ def test_the_tally_counts_the_orders_of_both_arms_and_the_days() -> None:
         if line.type == "order.submitted"
     )
     assert counted == {"canary": last.tally.canary, "baseline": last.tally.baseline}
+
+
+def test_a_promotion_waits_until_the_release_has_baked_and_a_rollback_does_not() -> None:
+    batches = told(Dials(), by={"d-101": "promote", "d-102": "rollback"}, after=3)
+    ended = {batch.ended.deployment: batch.day for batch in batches if batch.ended}
+    first, second = releases()[:2]
+    assert first.baked <= ended["d-101"] < first.end
+    assert ended["d-102"] < second.start + timedelta(days=10)
 
 
 def test_no_two_watches_of_the_plan_overlap_and_all_lie_within_the_data() -> None:
