@@ -63,8 +63,8 @@ def configuration() -> str:
         _WRITING,
         "## Policy",
         (
-            "The policy is what a judgement depends on; every verdict names its digest. Policies that "
-            "mean the same have the same digest, in whatever order they are written."
+            "The policy is what a judgement depends on; every verdict names its digest. Policies "
+            "that mean the same have the same digest, in whatever order they are written."
         ),
         _table(POLICY_KEYS),
         "### `metrics`",
@@ -106,8 +106,8 @@ def catalogue_page() -> str:
         "\n".join([*head, *(_row(metric) for metric in metrics)]),
         (
             f"Without other segments a metric is looked at in total and by each of {segments} that "
-            "occurs. `critical` and `standard` metrics gate a release, `watch` never does. A margin "
-            "in percent is relative to the baseline."
+            "occurs. `critical` and `standard` metrics gate a release, `watch` never does. A "
+            "margin in percent is relative to the baseline."
         ),
         "## What each one says, and why its margin",
         *(_entry(metric) for metric in metrics),

@@ -238,7 +238,8 @@ class _Builder:
         if len(text) > TEXT_CHARS:
             self.faults.add(path, f"is longer than {TEXT_CHARS} characters", line=line)
             return Unreadable(line)
-        empty = not text or (event.style is None and text in _NULLS)
+        # Plain style is None from one parser and empty from the other.
+        empty = not text or (not event.style and text in _NULLS)
         return Scalar(text, written, empty, line)
 
     def _filled(self, written: str, path: str, line: int) -> str | None:
