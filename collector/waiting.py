@@ -27,12 +27,11 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the payloads of one request; ``conflicts`` of the ``duplicates`` said
-    something else than the first event of that id, which stands."""
+    """What became of the payloads of one request. Of equal ids the first one stands, whatever
+    the ``duplicates`` say."""
 
     accepted: int = 0
     duplicates: int = 0
-    conflicts: int = 0
     rejected: tuple[Rejected, ...] = ()
 
 

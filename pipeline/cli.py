@@ -7,12 +7,11 @@ at once. Errors are one line that says what to do; exit codes are part of the in
 # ruff: noqa: PLC0415 - imports inside commands are what makes --help fast
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -21,6 +20,7 @@ import click
 if TYPE_CHECKING:
     from analyzers.verdict import Verdict
 
+FAILED: Final = 1
 MISUSE: Final = 2
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -35,10 +35,19 @@ def seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
 
 def version() -> str:
     """The installed version, or 0 in a checkout that was never installed."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
     try:
-        return installed_version("plimsoll")
+        return installed("plimsoll")
     except PackageNotFoundError:
         return "0"
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(f"plimsoll {version()}")
+        ctx.exit()
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -73,7 +82,14 @@ def refuse(error: Exception | str) -> NoReturn:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Each command has examples: plimsoll COMMAND --help",
 )
-@click.version_option(version(), prog_name="plimsoll")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Judges a release by what it does to the business.
 
@@ -135,12 +151,14 @@ def serve(
     from pipeline import wiring
 
     try:
-        settings = wiring.settings(
-            config, state=state, host=host, port=port, insecure=insecure or None
-        )
-        return wiring.serve(settings, version=version(), say=_say)
+        given = wiring.configured(config, os.environ, state=state, host=host, port=port)
+        wiring.serve(given, insecure=insecure, version=version(), announce=click.echo, say=_say)
     except wiring.WiringError as error:
         refuse(error)
+    except wiring.EngineError as error:
+        click.echo(f"plimsoll: {error}", err=True)
+        return FAILED
+    return 0
 
 
 @cli.command(
@@ -277,6 +295,106 @@ def mark(
     click.echo(body)
     click.echo(marking.page_url(url, name))
     return 0
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  plimsoll replay orders.ndjson
+  plimsoll replay 2026-05-*.ndjson.gz --config plimsoll.yml --format json
+"""
+)
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@_CONFIG
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+@click.option("--until", help="Judge as of this time (RFC 3339), and leave out what came later.")
+def replay(*, files: tuple[Path, ...], config: Path | None, form: str, until: str | None) -> int:
+    """Judge recorded streams: NDJSON, gzip, Parquet, or the state file of a daemon.
+
+    Their order does not matter. A daemon's state file gives its live verdicts again.
+    """
+    from pipeline import replay_command
+
+    try:
+        found = replay_command.judged(
+            files, config, os.environ, until=until, terminal=sys.stderr.isatty()
+        )
+    except replay_command.ReplayError as error:
+        refuse(error)
+    replay_command.show(found, form)
+    return 0
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  plimsoll check
+  plimsoll check --config plimsoll.yml
+"""
+)
+@_CONFIG
+def check(*, config: Path | None) -> int:
+    """Validate a configuration and try what it names; every fault at once, each with its path.
+
+    Exit code: 0 if the daemon can work with it, 1 if not.
+    """
+    from pipeline.check import run_check
+
+    return run_check(config, sys.stdout)
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  plimsoll demo
+  plimsoll demo --once --harm-country 0.5 --country France
+"""
+)
+@click.option("--once", is_flag=True, help="End when the story has been told.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port of the live page.  [default: free]"
+)
+@click.option("--fast", is_flag=True, help="Do not wait so that a person can follow.")
+@click.option(
+    "--harm-country",
+    type=click.FloatRange(0, 1),
+    default=0.9,
+    show_default=True,
+    help="Part of one country's orders that the bad release rejects.",
+)
+@click.option("--country", default="Germany", show_default=True, help="The country that is hit.")
+@click.option(
+    "--slow",
+    type=click.FloatRange(0, 10),
+    default=0.5,
+    show_default=True,
+    help="How much longer the slow release takes to confirm.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of every draw.")
+def demo(
+    *,
+    once: bool,
+    port: int | None,
+    fast: bool,
+    harm_country: float,
+    country: str,
+    slow: float,
+    seed: int,
+) -> int:
+    """Replay real orders of a distributor with one bad release among good ones.
+
+    What is injected is said openly; the verdicts are the daemon's own. Then the live page stays
+    up until Ctrl-C.
+    """
+    from pipeline.demo import DemoError, run
+    from pipeline.render import plain_console
+    from pipeline.story import Dials
+
+    try:
+        dials = Dials(harm_country=harm_country, country=country, slow=slow, seed=seed)
+        return run(once=once, dials=dials, port=port, fast=fast, console=plain_console())
+    except DemoError as error:
+        refuse(error)
 
 
 def _say(line: str) -> None:

@@ -69,6 +69,11 @@ def wall_time() -> datetime:
     return datetime.now(tz=UTC)
 
 
+def wall_ns() -> int:
+    """The date and time now in nanoseconds since 1970 UTC: for when a notice is due."""
+    return time.time_ns()
+
+
 def sleep(seconds: float) -> None:
     """Lets some seconds pass; for commands that ask again, never for the daemon's own loop."""
     time.sleep(seconds)

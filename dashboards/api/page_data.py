@@ -74,7 +74,7 @@ class EvidenceMetric(msgspec.Struct, frozen=True):
     """How the evidence on one metric in one segment grew: arrays of equal length over ``at``.
 
     ``effect``, ``low`` and ``high`` are in the metric's unit, ``margin`` has the sign of harm; the
-    thresholds are what ``e_value`` and ``e_safe`` must reach.
+    thresholds are what ``e_value`` and ``e_safe`` must reach, None where they never decide.
     """
 
     metric: str
@@ -92,8 +92,8 @@ class EvidenceMetric(msgspec.Struct, frozen=True):
     high: list[float | None]
     e_value: list[float | None]
     e_safe: list[float | None]
-    harm_threshold: float
-    safe_threshold: float
+    harm_threshold: float | None
+    safe_threshold: float | None
 
 
 class EvidenceSeries(msgspec.Struct, frozen=True):

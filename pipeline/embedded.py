@@ -1,0 +1,265 @@
+"""The embedded engine: takes waiting requests turn by turn, commits, then answers.
+
+One event loop serves HTTP; one worker thread does the turns, never two at once, so nothing else
+may touch the state. What the faces read is the snapshot of the last commit. Group commit needs no
+timer: while one turn is being written to disk, the next one's requests gather.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, TypeVar
+
+from analyzers.facts import SLICE_NS
+from analyzers.policy import Limits
+from collector.waiting import Answer, ClosedError, Request, WaitingRoom
+from dashboards.api.page_data import Evidence
+from dashboards.snapshot import Distribution, Gauge, Snapshot, Vitals
+from pipeline.clock import StreamClock
+
+# What one turn may bring in bytes: with its cells it stays well below what one row of the
+# checkpoint takes, and one body at its limit fits in.
+TURN_BYTES: Final = 64 << 20
+# Upkeep (compaction, retention) after so many commits: rare enough to cost nothing, often enough
+# that a restart reads few blobs.
+UPKEEP_TURNS: Final = 256
+_IDLE_S: Final = 1.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one committed turn was: an answer for each request, what changed, how long it took."""
+
+    answers: tuple[Answer, ...]
+    newest_ns: int | None  # of the events that were new
+    snapshot: Snapshot
+    judged_s: float
+    committed_s: float
+    news: tuple[str, ...] = ()  # changed verdicts, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How near the state is to its bounds."""
+
+    outbox: Gauge
+    open_deployments: Gauge
+    series: Gauge
+
+
+class Turns(Protocol):
+    """The state and its checkpoint; used by one thread only."""
+
+    @property
+    def stream_ns(self) -> int | None:
+        """How far the stream had come at the last commit."""
+
+    def snapshot(self) -> Snapshot:
+        """What the state says as of the last commit."""
+
+    def take(self, requests: list[list[bytes]], clock_ns: int | None) -> Taken:
+        """One turn, committed. EngineError if it cannot be kept: the state is lost then."""
+
+    def evidence(self, deployment: str) -> Evidence:
+        """The evidence on a deployment over time."""
+
+    def upkeep(self) -> Growth:
+        """Compacts what is kept, drops what is past its retention; how much there is."""
+
+
+class EngineError(Exception):
+    """The engine cannot go on; the message says why and what to do."""
+
+
+class Engine:
+    """Takes turns from ``run`` to ``stop``; the faces read it meanwhile.
+
+    ``load`` gives the state (in the worker thread, since it may take long); ``say`` writes a line
+    for whoever looks on; ``now_s`` gives seconds of a monotonic clock; ``refused`` how many
+    requests were turned away, by error.
+    """
+
+    def __init__(
+        self,
+        *,
+        room: WaitingRoom,
+        load: Callable[[], Turns],
+        clock: StreamClock,
+        limits: Limits,
+        now_s: Callable[[], float],
+        say: Callable[[str], None],
+        refused: Callable[[], dict[str, int]],
+    ) -> None:
+        self._room = room
+        self._load = load
+        self._clock = clock
+        self._limits = limits
+        self._now_s = now_s
+        self._report = Report(say)
+        self._refused = refused
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="turns")
+        self._turns: Turns | None = None
+        self._snapshot = Snapshot()
+        self._growth = Growth(Gauge(), Gauge(), Gauge())
+        self._judgement = self._commit = Distribution()
+        self._count = 0
+        self._slice: int | None = None
+        self._lag_s = 0.0
+        self._committed_at_s: float | None = None
+        self._stopping = False
+
+    # --- what the faces read ----------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """What was committed last, with the time and the vital signs of now."""
+        now_s = self._now_s()
+        oldest_s = self._room.oldest_s()
+        age_s = None if self._committed_at_s is None else now_s - self._committed_at_s
+        vitals = Vitals(
+            ready=self._turns is not None and not self._stopping,
+            turns=self._count,
+            queue_events=Gauge(self._room.events, self._room.events_limit),
+            queue_bytes=Gauge(self._room.size, self._room.size_limit),
+            outbox=self._growth.outbox,
+            open_deployments=self._growth.open_deployments,
+            series=self._growth.series,
+            ingest_lag_s=self._lag_s if oldest_s is None else now_s - oldest_s,
+            checkpoint_age_s=age_s,
+            judgement=self._judgement,
+            commit=self._commit,
+            requests_refused=self._refused(),
+        )
+        return replace(
+            self._snapshot,
+            now_ns=self._clock.now_ns(),
+            quiet_s=self._clock.quiet_s(),
+            vitals=vitals,
+        )
+
+    async def evidence(self, deployment: str) -> Evidence:
+        """The evidence on a deployment; empty if it is unknown or the state is not loaded."""
+        turns = self._turns
+        if turns is None:
+            return Evidence(deployment)
+        return await self._in_worker(lambda: turns.evidence(deployment))
+
+    # --- what moves -------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Loads the state and takes turns until ``stop``; EngineError if it cannot go on.
+
+        Whatever ends it, every request that still waits is told that it was not kept.
+        """
+        try:
+            turns = await self._in_worker(self._load)
+            self._clock.anchor(turns.stream_ns)
+            self._snapshot = await self._in_worker(turns.snapshot)
+            self._growth = await self._in_worker(turns.upkeep)
+            self._turns = turns
+            if not self._stopping:
+                self._room.open()
+            while not self._stopping or len(self._room):
+                await self._room.wait(timeout_s=self._until_tick_s())
+                await self._step(turns)
+        finally:
+            self._room.close("the daemon has stopped; send it again when it is back")
+            for request in self._room.take(events=self._room.events, size=self._room.size):
+                request.fail(ClosedError("the daemon has stopped before this was kept"))
+            self._report.flush()
+            self._turns = None
+            self._worker.shutdown()
+
+    def stop(self) -> None:
+        """Ends ``run`` once everything that waits has had its turn."""
+        self._stopping = True
+        self._room.close("the daemon is stopping; send it again when it is back")
+
+    async def _step(self, turns: Turns) -> None:
+        requests = self._room.take(events=self._limits.batch_events, size=TURN_BYTES)
+        clock_ns = self._clock.now_ns()
+        if not requests and not self._passed(clock_ns):
+            return
+        try:
+            await self._turn(turns, requests, clock_ns)
+        except BaseException:
+            for request in requests:
+                request.fail(ClosedError("the daemon could not keep this; send it again later"))
+            raise
+        finally:
+            self._room.release(requests)
+        if self._count % UPKEEP_TURNS == 0:
+            self._growth = await self._in_worker(turns.upkeep)
+
+    async def _turn(self, turns: Turns, requests: list[Request], clock_ns: int | None) -> None:
+        payloads = [list(request.payloads) for request in requests]
+        taken = await self._in_worker(lambda: turns.take(payloads, clock_ns))
+        if taken.newest_ns is not None:
+            self._clock.observe(taken.newest_ns)
+        now_s = self._now_s()
+        self._count += 1
+        self._committed_at_s = now_s
+        stream_ns = self._clock.now_ns()  # as moved by this turn: it has closed those slices
+        self._slice = None if stream_ns is None else stream_ns // SLICE_NS
+        self._snapshot = taken.snapshot
+        self._judgement = self._judgement.observe(taken.judged_s)
+        self._commit = self._commit.observe(taken.committed_s)
+        self._lag_s = max((now_s - request.arrived_s for request in requests), default=0.0)
+        for request, answer in zip(requests, taken.answers, strict=True):
+            request.settle(answer)
+        self._report.add(taken, now_s)
+
+    def _passed(self, clock_ns: int | None) -> bool:
+        """Whether a slice has passed since the last turn, so that a stop of traffic is seen."""
+        return clock_ns is not None and clock_ns // SLICE_NS != self._slice
+
+    def _until_tick_s(self) -> float:
+        """Seconds until the stream's time enters its next slice; at most a second, since a stream
+        that has not begun or is moved by events must be looked at again."""
+        now_ns = self._clock.now_ns()
+        if now_ns is None:
+            return _IDLE_S
+        return min((SLICE_NS - now_ns % SLICE_NS) / 1e9, _IDLE_S)
+
+    async def _in_worker(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+
+class Report:
+    """One line a second about what arrives, and one for every verdict that changes."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._since_s: float | None = None
+        self._accepted = self._duplicates = self._rejected = 0
+        self._reasons: dict[str, int] = {}
+
+    def add(self, taken: Taken, now_s: float) -> None:
+        """Takes a turn in; says what there is to say."""
+        for answer in taken.answers:
+            self._accepted += answer.accepted
+            self._duplicates += answer.duplicates
+            self._rejected += len(answer.rejected)
+            for rejected in answer.rejected:
+                self._reasons[rejected.reason] = self._reasons.get(rejected.reason, 0) + 1
+        for line in taken.news:
+            self._say(line)
+        if self._since_s is None or now_s - self._since_s >= 1.0:
+            self.flush()
+            self._since_s = now_s
+
+    def flush(self) -> None:
+        """Says what has not been said yet."""
+        parts = [f"{self._accepted} accepted"] if self._accepted else []
+        parts += [f"{self._duplicates} seen before"] if self._duplicates else []
+        if self._rejected:
+            reasons = ", ".join(f"{word} {n}" for word, n in sorted(self._reasons.items()))
+            parts.append(f"{self._rejected} rejected ({reasons})")
+        if parts:
+            self._say("events: " + ", ".join(parts))
+        self._accepted = self._duplicates = self._rejected = 0
+        self._reasons = {}

@@ -1,0 +1,51 @@
+"""What the intake answers, for the OpenAPI document: the routes that only this room sees whole.
+
+The collector takes events and the dashboards describe answers; neither knows the other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from collector.waiting import Answer
+from dashboards.api.openapi import OPERATIONS, Answered, Operation
+from pipeline.mark import NewMarker
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One business event, as it is sent. Unknown fields are ignored."""
+
+    id: str
+    time: str | int
+    type: str
+    service: str
+    environment: str | None = None
+    version: str | None = None
+    track: str | None = None
+    outcome: str | None = None
+    value: float | None = None
+    subject: str | None = None
+    ref: str | None = None
+    synthetic: bool | None = None
+    attributes: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+_TAKEN: Final = (
+    Answered(202, "What became of each; it is on disk.", Answer),
+    Answered(400, "The gzip is damaged, or the client left."),
+    Answered(403, "A web page of another origin tried to write."),
+    Answered(413, "The body, or the number of events in it, is over a limit."),
+    Answered(415, "Content type, charset or content encoding is not read."),
+    Answered(429, "Too much is waiting.", retry=True),
+    Answered(503, "The daemon is loading its state, stopping, or cannot save.", retry=True),
+)
+
+ALL_OPERATIONS: Final = (
+    Operation("post", "/v1/events", "events", "Take business events.", _TAKEN, takes=Event),
+    Operation(
+        "post", "/v1/markers", "markers", "Take deployment markers.", _TAKEN, takes=NewMarker
+    ),
+    *OPERATIONS,
+)

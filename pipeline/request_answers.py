@@ -1,0 +1,108 @@
+"""What became of each request's payloads, once the turn that took several of them is decided.
+
+A turn counts for all its requests together; here every payload is given back to its sender.
+Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from analyzers.facts import Batch, Reject
+from collector.waiting import Answer, Rejected
+
+_ACCEPTED: Final = 0
+_DUPLICATE: Final = 1
+_REJECTED: Final = 2
+AHEAD: Final = "time_ahead_of_stream"
+
+
+def answers(
+    batch: Batch, new: Batch, rejects: Sequence[Reject], sizes: Sequence[int]
+) -> tuple[Answer, ...]:
+    """An answer for each request, in order; the r-th one brought ``sizes[r]`` payloads.
+
+    ``batch`` is all that they said, ``new`` what of it was new, ``rejects`` what was refused, with
+    places in the batch. A reject that has been counted before is told again all the same.
+    """
+    fate = np.full(sum(sizes), _DUPLICATE)
+    fate[new.rows] = _ACCEPTED
+    fate[_new_markers(batch, new, len(fate))] = _ACCEPTED
+    told = {reject.index: reject for reject in (*batch.rejects, *rejects) if reject.index >= 0}
+    fate[list(told)] = _REJECTED
+    found = []
+    begin = 0
+    for size in sizes:
+        mine = fate[begin : begin + size]
+        found.append(
+            Answer(
+                accepted=int(np.count_nonzero(mine == _ACCEPTED)),
+                duplicates=int(np.count_nonzero(mine == _DUPLICATE)),
+                rejected=tuple(
+                    Rejected(place, told[begin + place].reason, told[begin + place].detail)
+                    for place in np.flatnonzero(mine == _REJECTED).tolist()
+                ),
+            )
+        )
+        begin += size
+    return tuple(found)
+
+
+def marker_rows(batch: Batch, n: int) -> list[int]:
+    """The places of the markers: of n payloads, what is neither fact nor reject, in order."""
+    other = np.ones(n, np.bool_)
+    other[batch.rows] = False
+    other[[reject.index for reject in batch.rejects]] = False
+    return np.flatnonzero(other).tolist()
+
+
+def _new_markers(batch: Batch, new: Batch, n: int) -> list[int]:
+    taken, rows = 0, []
+    for row, marker in zip(marker_rows(batch, n), batch.markers, strict=True):
+        if taken < len(new.markers) and new.markers[taken] is marker:
+            rows.append(row)
+            taken += 1
+    return rows
+
+
+def placed(rejects: Sequence[Reject], new: Batch) -> list[Reject]:
+    """The rejects of a turn with their places in the batch, those of events too far ahead too.
+
+    The turn refuses events from some time on and does not know their places; so these are the
+    latest ones, as many as were refused.
+    """
+    ahead = [reject for reject in rejects if reject.reason == AHEAD and reject.index < 0]
+    if not ahead:
+        return list(rejects)
+    latest = np.argsort(new.facts.time_ns, kind="stable")[-len(ahead) :]
+    rows = new.rows[np.sort(latest)].tolist()
+    found = [reject for reject in rejects if not (reject.reason == AHEAD and reject.index < 0)]
+    return found + [
+        Reject(index=row, reason=reject.reason, detail=reject.detail, service=reject.service)
+        for row, reject in zip(rows, ahead, strict=True)
+    ]
+
+
+def stale(batch: Batch, floor_ns: int, n: int) -> list[Reject]:
+    """Rejects for events and markers among n payloads that happened before ``floor_ns``: nobody
+    can say whether they are new."""
+    facts = batch.facts
+    old = np.flatnonzero(facts.time_ns < floor_ns)
+    rows = zip(batch.rows[old].tolist(), facts.service.take(old).strings(), strict=True)
+    markers = zip(marker_rows(batch, n), batch.markers, strict=True)
+    found = [_stale(row, service) for row, service in rows]
+    found += [_stale(row, m.service) for row, m in markers if m.time_ns < floor_ns]
+    return sorted(found, key=lambda reject: reject.index)
+
+
+def _stale(row: int, service: str) -> Reject:
+    return Reject(
+        index=row,
+        reason="time_before_horizon",
+        detail="it happened so long before the stream's newest event that nobody can say whether "
+        "it has been counted; replay it with `plimsoll replay`",
+        service=service,
+    )

@@ -1,0 +1,248 @@
+"""One turn from raw payloads to a committed change: decode, keep what is new, judge, commit.
+
+The state in memory and the checkpoint on disk move together here, and only here. Used by one
+thread. The order of the steps in ``take`` is what makes a crash harmless; they are numbered.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from analyzers.facts import NS_PER_S, SLICE_NS, Facts, Marker
+from analyzers.times import epoch_ns
+from analyzers.turn import Delta, Inbox, State, take_turn
+from analyzers.verdict import Alert, Verdict
+from collector.checkpoint import Checkpoint, Entry, Fenced, KeptVerdict, NewNotice, Unavailable
+from collector.decode import decode
+from collector.novelty import Novel, Seen, SeenDamagedError, keep_new, merged
+from dashboards.api.page_data import Evidence
+from dashboards.outbox import key_of, payload_of
+from dashboards.snapshot import Gauge, Snapshot
+from pipeline import clock, kept, view
+from pipeline.embedded import EngineError, Growth, Taken
+from pipeline.evidence_page import evidence_of
+from pipeline.intake_log import RecordedTurn, encode_turn
+from pipeline.request_answers import answers, placed, stale
+from pipeline.settings import Settings
+
+# Pauses between tries of one commit, 16 s in all: a disk that somebody is clearing, or a network
+# disk that fails over, is back by then. Requests wait meanwhile, and others are told to come back.
+RETRY_PAUSES_S: Final = (0.1, 0.4, 1.5, 4.0, 10.0)
+# Identities are remembered for this long in event time, and what is older is refused. A month's
+# export that is sent again must be known; twice as long doubles 45 bytes for every event.
+HORIZON_NS: Final = 35 * 24 * 3600 * NS_PER_S
+# Beyond so many (about a gigabyte) the oldest identities are forgotten before that.
+SEEN_LIMIT: Final = 20_000_000
+# The raw intake is kept for this long in stream time, and below its bound in bytes.
+INTAKE_NS: Final = 30 * 24 * 3600 * NS_PER_S
+# Blobs to be read at a restart; beyond it they are merged.
+BLOBS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What may differ in a test: pauses between tries of a commit, and how they pass."""
+
+    pauses_s: Sequence[float] = RETRY_PAUSES_S
+    sleep: Callable[[float], None] = clock.sleep
+
+
+class KeptTurns:
+    """The state and its checkpoint, moved together turn by turn."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        given: Settings,
+        state: State,
+        seen: Seen,
+        *,
+        sequence: int = 0,
+        channels: tuple[str, ...] = (),
+        pace: Pace | None = None,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._policy = given.policy
+        self._state = state
+        self._seen = seen
+        self._sequence = sequence
+        self._channels = channels
+        self._pace = pace or Pace()
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: Checkpoint,
+        given: Settings,
+        *,
+        channels: tuple[str, ...] = (),
+        pace: Pace | None = None,
+    ) -> KeptTurns:
+        """The state as the last commit left it.
+
+        EngineError if what is kept cannot be understood; CheckpointError if it cannot be read.
+        """
+        saved = checkpoint.load()
+        seen = Seen(limit=SEEN_LIMIT, salt=secrets.randbits(64))
+        try:
+            seen.load(saved.seen)
+            parts = [kept.decode(body) for body in saved.cells]
+            state = State.restore(
+                saved.memory or b"",
+                (cells for cells, _ in parts),
+                (waiting for _, waiting in parts),
+                [msgspec.json.decode(body, type=Marker) for body in saved.markers],
+                [msgspec.json.decode(one.body, type=Verdict) for one in saved.verdicts],
+                given.policy,
+            )
+        except (kept.KeptError, SeenDamagedError, msgspec.DecodeError) as error:
+            raise EngineError(
+                f"the state in {checkpoint.path} cannot be understood ({error}): put a backup in "
+                "its place, use the version that wrote it, or choose another --state directory"
+            ) from error
+        return cls(checkpoint, given, state, seen, sequence=saved.seq, channels=channels, pace=pace)
+
+    @property
+    def stream_ns(self) -> int | None:
+        """How far the stream had come at the last commit."""
+        return self._state.stream_ns
+
+    def snapshot(self) -> Snapshot:
+        """What the state says as of the last commit."""
+        return view.snapshot_of(self._state, self._policy)
+
+    def evidence(self, deployment: str) -> Evidence:
+        """The evidence on a deployment over time."""
+        return evidence_of(self._state, deployment, self._policy)
+
+    def take(self, requests: list[list[bytes]], clock_ns: int | None) -> Taken:
+        """One turn, committed; EngineError if it cannot be kept.
+
+        After an error the state in memory is ahead of the disk, and must not be used any more.
+        """
+        begun_s = clock.monotonic_s()
+        payloads = [payload for request in requests for payload in request]
+        policy, state = self._policy, self._state
+        # 1. what the payloads say, and which of it is new
+        batch = decode(payloads, attributes=policy.attributes(), limits=policy.limits)
+        lost = stale(batch, self._seen.floor_ns, len(payloads)) if self._seen.floor_ns else []
+        news = keep_new(batch, self._seen)
+        # 2. the state moves, in memory
+        before = dict(state.verdicts)
+        inbox = Inbox(
+            facts=news.batch.facts,
+            markers=news.batch.markers,
+            rejects=(*news.batch.rejects, *lost),
+            duplicates=news.duplicates,
+            conflicts=news.conflicts,
+            clock_ns=clock_ns,
+        )
+        delta = take_turn(state, inbox, policy)
+        judged_s = clock.monotonic_s() - begun_s
+        # 3. all of it goes to disk in one transaction; from there on it has happened
+        turn = RecordedTurn(self._sequence + 1, tuple(payloads), clock_ns)
+        entry = self._entry(turn, delta, news)
+        self._sequence = self._commit(entry)
+        committed_s = clock.monotonic_s() - begun_s - judged_s
+        # 4. what the world may know now
+        told = placed(delta.rejects, news.batch)
+        return Taken(
+            answers=answers(batch, news.batch, told, [len(request) for request in requests]),
+            newest_ns=_newest(news.batch.facts, state),
+            snapshot=self.snapshot(),
+            judged_s=judged_s,
+            committed_s=committed_s,
+            news=_changes(before, state.verdicts),
+        )
+
+    def upkeep(self) -> Growth:
+        """Merges what a restart would read piece by piece, and drops what is past its retention."""
+        state, policy = self._state, self._policy
+        counts = self._checkpoint.counts()
+        if state.stream_ns is not None:
+            horizon_ns = state.stream_ns - HORIZON_NS
+            history_ns = state.stream_ns - policy.retention_s * NS_PER_S
+            self._seen.forget(horizon_ns)
+            self._checkpoint.forget(
+                intake_before_ns=state.stream_ns - INTAKE_NS,
+                seen_before_ns=horizon_ns,
+                history_before_ns=history_ns,
+            )
+            if counts.cells_blobs > BLOBS or counts.seen_blobs > BLOBS:
+                settled_ns, oldest = state.memory.settled_ns, history_ns // SLICE_NS
+                self._checkpoint.compact(
+                    lambda bodies: kept.merged(
+                        bodies, policy, settled_ns=settled_ns, oldest_slice=oldest
+                    ),
+                    lambda blobs: merged(blobs, before_ns=horizon_ns),
+                )
+        return Growth(
+            outbox=Gauge(counts.outbox_waiting, policy.limits.outbox),
+            open_deployments=view.open_deployments(state, policy),
+            series=view.kept_series(state, policy),
+        )
+
+    def _entry(self, turn: RecordedTurn, delta: Delta, news: Novel) -> Entry:
+        return Entry(
+            intake=encode_turn(turn),
+            stream_ns=self._state.stream_ns or 0,
+            cells=kept.encode(delta.cells, delta.waiting),
+            seen=news.fresh,
+            seen_newest_ns=news.newest_ns,
+            markers=tuple(msgspec.json.encode(marker) for marker in delta.markers),
+            rejects=delta.rejects,
+            verdicts=tuple(
+                KeptVerdict(one.deployment, epoch_ns(one.as_of), msgspec.json.encode(one))
+                for one in delta.verdicts
+            ),
+            notices=tuple(self._notices(delta.alerts)),
+            memory=delta.memory,
+        )
+
+    def _notices(self, alerts: Sequence[Alert]) -> list[NewNotice]:
+        return [
+            NewNotice(
+                key=key_of(alert),
+                channel=channel,
+                deployment=alert.deployment,
+                payload=payload_of(alert),
+            )
+            for alert in alerts
+            for channel in self._channels
+        ]
+
+    def _commit(self, entry: Entry) -> int:
+        """The number of the committed turn; EngineError once every try has failed."""
+        for pause_s in self._pace.pauses_s:
+            try:
+                return self._checkpoint.commit(entry)
+            except Unavailable:
+                self._pace.sleep(pause_s)
+        try:
+            return self._checkpoint.commit(entry)
+        except (Unavailable, Fenced) as error:
+            raise EngineError(
+                f"a turn could not be kept, so the daemon stops: {error}. Nothing that was "
+                "acknowledged is lost; senders that got no answer send again"
+            ) from error
+
+
+def _newest(facts: Facts, state: State) -> int | None:
+    """The newest event time among facts that the stream has not refused as too far ahead."""
+    times = facts.time_ns[facts.time_ns <= (state.stream_ns or 0)]
+    return int(times.max()) if len(times) else None
+
+
+def _changes(before: dict[str, Verdict], after: dict[str, Verdict]) -> tuple[str, ...]:
+    """A line for every release whose verdict or action is another one now."""
+    lines = []
+    for name, now in after.items():
+        was = before.get(name)
+        if was is None or (was.verdict, was.action) != (now.verdict, now.action):
+            lines.append(f"release {name}: {now.verdict}, {now.action}. {now.why}")
+    return tuple(lines)
