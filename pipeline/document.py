@@ -114,8 +114,8 @@ def read(data: bytes, env: Mapping[str, str], faults: Faults) -> Node | None:
     try:
         return _Builder(env, faults).build(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        faults.add("", _syntax(error), line=mark.line + 1 if mark is not None else 0)
+        line = error.problem_mark.line if error.problem_mark is not None else -1
+        faults.add("", _syntax(error, text, line), line=line + 1)
     except yaml.YAMLError as error:  # characters that YAML forbids carry no mark
         faults.add("", f"is no YAML: {' '.join(str(error).split())}")
     except _GivenUpError as error:
@@ -123,11 +123,13 @@ def read(data: bytes, env: Mapping[str, str], faults: Faults) -> Node | None:
     return None
 
 
-def _syntax(error: yaml.MarkedYAMLError) -> str:
-    problem = error.problem or "cannot be read"
+def _syntax(error: yaml.MarkedYAMLError, text: str, line: int) -> str:
+    """What the parser says, and the remedy for its most frequent cause: a tab as indentation."""
     about = f" {error.context}" if error.context else ""
-    tab = "; indent with blanks, never with tabs" if "tab" in problem or "\\t" in problem else ""
-    return f"is no YAML: {problem}{about}{tab}"
+    lines = text.splitlines()
+    indent = re.match(r"\s*", lines[line]) if 0 <= line < len(lines) else None
+    tab = "; indent with blanks, never with tabs" if indent and "\t" in indent[0] else ""
+    return f"is no YAML: {error.problem or 'cannot be read'}{about}{tab}"
 
 
 def _line(event: Any) -> int:
