@@ -300,7 +300,7 @@ class Checkpoint:
         seen_before_ns: int | None = None,
         history_before_ns: int | None = None,
     ) -> Forgotten:
-        """Drops what is past its retention, and holds the intake log to its bound in bytes.
+        """Drops what is past its retention, and holds intake log and verdicts to their bytes.
 
         Intake goes by turn or by stream time; blobs of seen ids when nothing in them happened
         after ``seen_before_ns``; markers and verdicts by ``history_before_ns``, the newest verdict
@@ -310,12 +310,12 @@ class Checkpoint:
             intake = turn_rows.trim_intake(
                 db, intake_before_seq, intake_before_ns, self._bounds.intake_bytes
             )
-            seen = markers = verdicts = 0
+            verdicts = turn_rows.trim_verdicts(db, history_before_ns, self._bounds.verdict_bytes)
+            seen = markers = 0
             if seen_before_ns is not None:
                 seen = turn_rows.trim(db, "seen", "newest_ns", seen_before_ns)
             if history_before_ns is not None:
                 markers = turn_rows.trim(db, "markers", "stream_ns", history_before_ns)
-                verdicts = turn_rows.trim(db, "verdicts", "as_of_ns", history_before_ns)
         return Forgotten(intake, seen, markers, verdicts)
 
     def due(self, now_ns: int) -> list[QueuedNotice]:

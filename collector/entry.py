@@ -11,10 +11,11 @@ from collector.outbox_rows import NewNotice
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much is kept of what would grow: bytes of intake log on disk, rows of rejects, and rows
-    of notices (waiting, repeating and finished ones each)."""
+    """How much is kept of what would grow: bytes on disk of the intake log and of past verdicts,
+    rows of rejects, and rows of notices (waiting, repeating and finished ones each)."""
 
     intake_bytes: int = 1 << 30
+    verdict_bytes: int = 1 << 30
     rejects: int = 10_000
     outbox: int = 10_000
 
@@ -73,6 +74,7 @@ class Counts:
     rejects: int
     rejects_dropped: int
     verdicts: int
+    verdict_bytes: int
     outbox_waiting: int
     outbox_given_up: int
     outbox_overflowed: int

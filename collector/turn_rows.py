@@ -8,6 +8,7 @@ Every function takes the connection of a transaction that its caller has begun.
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -53,6 +54,7 @@ def write(
             f"INSERT INTO intake (seq, stream_ns, {PACKED}) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (seq, entry.stream_ns, *ready.intake.columns()),
         )
+        add(db, "intake_turns", 1)
         add(db, "intake_bytes", len(ready.intake.body))
     if ready.cells:
         blobs.insert(db, "cells", seq, 0, ready.cells)
@@ -75,6 +77,7 @@ def write(
             for verdict, body in zip(entry.verdicts, ready.verdicts, strict=True)
         ],
     )
+    add(db, "verdict_bytes", sum(len(body.body) for body in ready.verdicts))
     if entry.rejects:
         _write_rejects(db, seq, entry, bounds.rejects)
 
@@ -103,12 +106,19 @@ def _write_rejects(db: sqlite3.Connection, seq: int, entry: Entry, bound: int) -
             for reject in newest
         ],
     )
-    (count,) = db.execute("SELECT COUNT(*) FROM rejects").fetchone()
-    over = max(0, count - bound)
+    over = max(0, _reject_count(db) - bound)
     db.execute(
         "DELETE FROM rejects WHERE id IN (SELECT id FROM rejects ORDER BY id LIMIT ?)", (over,)
     )
     add(db, "rejects_dropped", over + len(entry.rejects) - len(newest))
+
+
+def _reject_count(db: sqlite3.Connection) -> int:
+    # Ids have no gap, since only the oldest go: the count without reading every payload's page.
+    (count,) = db.execute(
+        "SELECT COALESCE((SELECT MAX(id) FROM rejects) - (SELECT MIN(id) FROM rejects) + 1, 0)"
+    ).fetchone()
+    return int(count)
 
 
 def _storable(text: str) -> str:
@@ -132,9 +142,17 @@ def move(db: sqlite3.Connection, path: Path, moved: Move) -> None:
 
 
 def add(db: sqlite3.Connection, name: str, amount: int) -> None:
-    """Adds to a total that cannot be counted from the rows."""
+    """Adds to a total that is kept beside the rows."""
     if amount:
-        db.execute("UPDATE tally SET total = total + ? WHERE name = ?", (amount, name))
+        db.execute(
+            "INSERT INTO tally (name, total) VALUES (?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET total = total + excluded.total",
+            (name, amount),
+        )
+
+
+def _totals(db: sqlite3.Connection) -> dict[str, int]:
+    return defaultdict(int, db.execute("SELECT name, total FROM tally"))
 
 
 def load(db: sqlite3.Connection, path: Path) -> Saved:
@@ -203,20 +221,21 @@ def counts(db: sqlite3.Connection, path: Path) -> Counts:
         (value,) = db.execute(sql).fetchone()
         return int(value)
 
-    tally = dict(db.execute("SELECT name, total FROM tally"))
+    tally = _totals(db)
     pages = one("PRAGMA page_count") * one("PRAGMA page_size")
     wal = path.with_name(path.name + "-wal")
     return Counts(
-        intake_turns=one("SELECT COUNT(*) FROM intake"),
+        intake_turns=tally["intake_turns"],
         intake_bytes=tally["intake_bytes"],
         cells_blobs=one("SELECT COUNT(*) FROM cells"),
         cells_bytes=one("SELECT COALESCE(SUM(stored), 0) FROM cells"),
         seen_blobs=one("SELECT COUNT(*) FROM seen"),
         seen_bytes=one("SELECT COALESCE(SUM(stored), 0) FROM seen"),
         markers=one("SELECT COUNT(*) FROM markers"),
-        rejects=one("SELECT COUNT(*) FROM rejects"),
+        rejects=_reject_count(db),
         rejects_dropped=tally["rejects_dropped"],
         verdicts=one("SELECT COUNT(*) FROM verdicts"),
+        verdict_bytes=tally["verdict_bytes"],
         outbox_waiting=one("SELECT COUNT(*) FROM outbox WHERE state = 'waiting'"),
         outbox_given_up=one("SELECT COUNT(*) FROM outbox WHERE state = 'given_up'"),
         outbox_overflowed=tally["outbox_overflowed"],
@@ -258,7 +277,7 @@ def trim_intake(
     Those before a turn or a stream time, and then as many as it takes to hold ``bound`` bytes. The
     log stays without holes: what is kept is always its newest part.
     """
-    (total,) = db.execute("SELECT total FROM tally WHERE name = 'intake_bytes'").fetchone()
+    total = _totals(db)["intake_bytes"]
     last, gone, freed = 0, 0, 0
     # `stored` stands before the body, so that no body is read here.
     rows = db.execute("SELECT seq, stream_ns, stored FROM intake ORDER BY seq")
@@ -271,14 +290,45 @@ def trim_intake(
     if gone:
         db.execute("DELETE FROM intake WHERE seq <= ?", (last,))
         db.execute("UPDATE fence SET forgotten = ?", (last,))
+        add(db, "intake_turns", -gone)
         add(db, "intake_bytes", -freed)
     return gone
 
 
+def trim_verdicts(db: sqlite3.Connection, before_ns: int | None, bound: int) -> int:
+    """Drops verdicts as of before a time, and then the oldest until ``bound`` bytes are held, but
+    for the newest of each deployment; how many."""
+    gone, freed = [], 0
+    if before_ns is not None:
+        # They were judged in the order of their times: the first that is young enough ends it.
+        rows = db.execute("SELECT id, as_of_ns, stored FROM verdicts ORDER BY id")
+        for row, as_of_ns, stored in rows:
+            if as_of_ns >= before_ns:
+                break
+            gone.append((row,))
+            freed += stored
+    over = _totals(db)["verdict_bytes"] - freed - bound
+    if over > 0:
+        rows = db.execute(
+            "SELECT id, stored FROM verdicts WHERE id > ? AND id NOT IN "
+            "(SELECT MAX(id) FROM verdicts GROUP BY deployment) ORDER BY id",
+            gone[-1] if gone else (0,),
+        )
+        for row, stored in rows:
+            if over <= 0:
+                break
+            gone.append((row,))
+            freed += stored
+            over -= stored
+    db.executemany("DELETE FROM verdicts WHERE id = ?", gone)
+    add(db, "verdict_bytes", -freed)
+    return len(gone)
+
+
 def trim(
     db: sqlite3.Connection,
-    table: Literal["seen", "markers", "verdicts"],
-    column: Literal["newest_ns", "stream_ns", "as_of_ns"],
+    table: Literal["seen", "markers"],
+    column: Literal["newest_ns", "stream_ns"],
     before_ns: int,
 ) -> int:
     """Drops the rows of ``table`` whose time in ``column`` is before; how many."""

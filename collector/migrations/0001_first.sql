@@ -114,10 +114,8 @@ CREATE INDEX outbox_waiting ON outbox (channel, deployment, id) WHERE state = 'w
 CREATE INDEX outbox_repeating ON outbox (due_ns) WHERE state = 'delivered' AND due_ns IS NOT NULL;
 CREATE INDEX outbox_finished ON outbox (id) WHERE state <> 'waiting' AND due_ns IS NULL;
 
--- Totals that cannot be counted from the rows any more.
+-- Totals that cannot be counted from the rows any more, or only by reading all of them.
 CREATE TABLE tally (
     name  TEXT PRIMARY KEY,
     total INTEGER NOT NULL
 );
-INSERT INTO tally (name, total)
-VALUES ('intake_bytes', 0), ('rejects_dropped', 0), ('outbox_overflowed', 0);

@@ -247,6 +247,22 @@ def test_what_is_past_its_retention_goes_and_the_rest_stays(tmp_path: Path) -> N
     assert len(saved.cells) == 6
 
 
+def test_past_verdicts_are_held_to_their_bytes_and_the_newest_of_each_deployment_stays(
+    tmp_path: Path,
+) -> None:
+    with Checkpoint.open(tmp_path, bounds=Bounds(verdict_bytes=50)) as checkpoint:
+        checkpoint.commit(Entry(verdicts=(KeptVerdict("old", 1, b"x" * 10),)))
+        for number in range(2, 12):
+            checkpoint.commit(Entry(verdicts=(KeptVerdict("d", number, b"x" * 10),)))
+        assert checkpoint.forget().verdicts == 6
+        assert [one.as_of_ns for one in checkpoint.verdicts("d")] == [11, 10, 9, 8]
+        assert [one.deployment for one in checkpoint.load().verdicts] == ["d", "old"]
+        counts = checkpoint.counts()
+        assert (counts.verdicts, counts.verdict_bytes) == (5, 50)
+        assert checkpoint.forget(history_before_ns=9).verdicts == 2
+        assert checkpoint.counts().verdict_bytes == 30
+
+
 def test_merged_ids_are_kept_as_long_as_their_newest(tmp_path: Path) -> None:
     with Checkpoint.open(tmp_path) as checkpoint:
         for number in (5, 9, 2):
