@@ -18,9 +18,10 @@ PER_OCTAVE: Final = 32
 _TOP_BIT: Final = 52  # mantissas are compared as integers in [2**52, 2**53)
 
 
-def _root(step: int) -> int:
-    """floor(2**(52 + step/32)), by integer square roots: 32 is two to the fifth."""
-    return int(_nth_root((1 << (_TOP_BIT * PER_OCTAVE)) << step))
+def _edge(step: int) -> int:
+    """The smallest integer from 2**(52 + step/32) on, by integer square roots: 32 is two to the
+    fifth. An irrational edge lies above the floor of its root."""
+    return _nth_root((1 << (_TOP_BIT * PER_OCTAVE)) << step) + (step > 0)
 
 
 def _nth_root(value: int) -> int:
@@ -30,7 +31,7 @@ def _nth_root(value: int) -> int:
 
 
 # Lower edges of the 32 buckets of one octave. floor of nested isqrt equals floor of the 32nd root.
-_EDGES: Final = np.array([_root(step) for step in range(PER_OCTAVE)], dtype=np.int64)
+_EDGES: Final = np.array([_edge(step) for step in range(PER_OCTAVE)], dtype=np.int64)
 
 
 def buckets(quanta: Ints) -> Ints:

@@ -1,0 +1,100 @@
+"""Sums of 128 bits against Python's integers, which have no width."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyzers.facts import Ints
+from analyzers.moments import (
+    QUANTA_LIMIT,
+    Wide,
+    concat,
+    group_sums,
+    squares,
+    variance,
+    wide,
+    zeros,
+)
+
+quanta = st.integers(-QUANTA_LIMIT + 1, QUANTA_LIMIT - 1)
+EXTREMES = [0, 1, -1, 2**32 - 1, 2**32, -(2**32), QUANTA_LIMIT - 1, 1 - QUANTA_LIMIT]
+
+
+def ints(values: list[int]) -> Ints:
+    return np.array(values, np.int64)
+
+
+@given(st.lists(quanta, min_size=1, max_size=40))
+def test_squares_are_exact(values: list[int]) -> None:
+    assert squares(ints(values)).integers() == [value * value for value in values]
+
+
+def test_squares_of_the_extremes_are_exact() -> None:
+    assert squares(ints(EXTREMES)).integers() == [value * value for value in EXTREMES]
+
+
+@given(st.lists(st.lists(quanta, min_size=1, max_size=12), min_size=1, max_size=8))
+def test_sums_of_groups_are_exact(groups: list[list[int]]) -> None:
+    flat = ints([value for group in groups for value in group])
+    starts = np.cumsum([0, *map(len, groups[:-1])])
+    assert group_sums(wide(flat), starts).integers() == [sum(group) for group in groups]
+    expected = [sum(value * value for value in group) for group in groups]
+    assert group_sums(squares(flat), starts).integers() == expected
+
+
+def test_a_sum_beyond_64_bits_is_exact_in_both_directions() -> None:
+    largest = QUANTA_LIMIT - 1
+    for sign in (1, -1):
+        total = group_sums(wide(np.full(5_000, sign * largest)), np.array([0]))
+        assert total.integers() == [sign * 5_000 * largest]
+        assert abs(total.integers()[0]) > 2**64
+
+
+def test_sums_of_sums_are_exact_for_any_128_bit_number() -> None:
+    numbers = [2**100 + 7, -(2**100) - 7, -(2**64), 2**64 - 1, -1]
+    parts = Wide(
+        np.array([number >> 64 for number in numbers], np.int64),
+        np.array([number % 2**64 for number in numbers], np.uint64),
+    )
+    assert parts.integers() == numbers
+    assert group_sums(parts, np.array([0])).integers() == [sum(numbers)]
+
+
+def test_a_variance_at_a_great_offset_is_exact_where_floats_lose_it() -> None:
+    quantum = 1e-6
+    values = np.array([1e9 - 1.0, 1e9, 1e9 + 1.0])
+    q = np.rint(values / quantum).astype(np.int64)
+    start = np.array([0])
+    total = group_sums(wide(q), start).integers()[0]
+    square = group_sums(squares(q), start).integers()[0]
+    exact = variance(3, total, square)
+    assert exact is not None
+    assert exact * quantum**2 == pytest.approx(1.0, rel=1e-15)
+    in_floats = (np.sum(values**2) - np.sum(values) ** 2 / 3) / 2
+    assert abs(in_floats - 1.0) > 0.5
+
+
+@given(st.lists(quanta, min_size=2, max_size=30))
+def test_the_variance_is_that_of_exact_arithmetic(values: list[int]) -> None:
+    n, total = len(values), sum(values)
+    spread = sum((n * value - total) ** 2 for value in values)  # n**2 times the sum of squares
+    found = variance(n, total, sum(value * value for value in values))
+    assert found == pytest.approx(spread / (n**2 * (n - 1)), rel=1e-15)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_values_have_no_variance(count: int) -> None:
+    assert variance(count, 5 * count, 25 * count) is None
+
+
+def test_nothing_sums_to_nothing() -> None:
+    assert len(group_sums(zeros(0), np.empty(0, np.int64))) == 0
+    assert concat([]).integers() == []
+    assert concat([zeros(2), wide(ints([-3]))]).integers() == [0, 0, -3]
+
+
+def test_rows_are_taken_by_place() -> None:
+    assert wide(ints([5, -6, 7])).take(np.array([2, 1])).integers() == [7, -6]
