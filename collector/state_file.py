@@ -235,7 +235,9 @@ def connect_reading(path: Path, steps: Sequence[Migration]) -> sqlite3.Connectio
             except sqlite3.OperationalError as error:
                 # A copy on a read-only medium: a write-ahead log cannot be made there, and
                 # without one beside it nobody else can be writing.
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or _wal(path).exists():
+                code = error.sqlite_errorcode & 0xFF
+                unwritable = code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+                if not unwritable or _wal(path).exists():
                     raise
                 connection.close()
                 connection = _connect(path, "mode=ro&immutable=1")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 import sqlite3
 import stat
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -144,6 +148,44 @@ def test_a_state_file_that_is_a_directory_is_named(tmp_path: Path) -> None:
         Checkpoint.open(tmp_path)
     with pytest.raises(NotAState, match=r"is a directory: name the file plimsoll\.sqlite in it"):
         Checkpoint.open(tmp_path, exclusive=False)
+
+
+@contextmanager
+def without_the_right_to_write(directory: Path) -> Iterator[None]:
+    """Within it nothing in ``directory`` can be made or changed, by root neither."""
+    effective = os.geteuid()
+    directory.chmod(0o555)
+    if effective == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(effective)
+        directory.chmod(0o700)
+
+
+def test_a_copy_on_a_medium_that_cannot_be_written_is_read() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        kept, medium = Path(folder) / "kept", Path(folder) / "medium"
+        with Checkpoint.open(kept) as checkpoint:
+            checkpoint.commit(Entry(intake=b"orders", memory=b"m"))
+        medium.mkdir()
+        copy = shutil.copyfile(kept / FILE, medium / "copy.sqlite")
+        copy.chmod(0o444)
+        Path(folder).chmod(0o755)
+        with without_the_right_to_write(medium), Checkpoint.read(copy) as reader:
+            assert list(reader.intake_log()) == [(1, b"orders")]
+        assert [path.name for path in medium.iterdir()] == ["copy.sqlite"]
+
+
+def test_a_directory_without_the_right_to_write_is_named() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        with (
+            without_the_right_to_write(Path(folder)),
+            pytest.raises(Unavailable, match="cannot hold the state: Permission denied"),
+        ):
+            Checkpoint.open(Path(folder))
 
 
 def test_overwritten_pages_are_reported_as_damage_with_a_remedy(tmp_path: Path) -> None:
