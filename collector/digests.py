@@ -64,7 +64,12 @@ def key(environment: str, service: str, name: str) -> tuple[int, int]:
 
 def key_of_bytes(payload: bytes) -> tuple[int, int]:
     """The identity of an input that names no id: a digest of all that it is."""
-    low, high = _words([blake2b(payload, digest_size=16).digest()]).tolist()
+    return key_of_digest(blake2b(payload, digest_size=16).digest())
+
+
+def key_of_digest(digest: bytes) -> tuple[int, int]:
+    """The identity that a digest of 16 bytes is."""
+    low, high = _words([digest]).tolist()
     return low, high
 
 

@@ -17,16 +17,25 @@ from collector.said import PRODUCTION, Said, glimpse
 _TRACKS: Final = ("canary", "baseline")
 
 
-def reject(index: int, payload: bytes, fault: Fault, said: Said, *, limits: Limits) -> Reject:
+def reject(
+    index: int,
+    payload: bytes,
+    fault: Fault,
+    said: Said,
+    *,
+    limits: Limits,
+    unnamed: tuple[int, int] | None = None,
+) -> Reject:
     """The reject of one payload; ``said`` is what of it could be read.
 
     Its key is that of an event with the same environment, service and id, or, where no id can be
-    read, a digest of the whole payload: a repeated reject is known again either way.
+    read, ``unnamed`` or a digest of the whole payload: known again either way when it is repeated.
     """
     environment = _readable(PRODUCTION if said.environment is None else said.environment)
     service = _readable(said.service)
     name = _readable(said.id)
     time_ns = times.parse(said.time)
+    key = digests.key(environment, service, name) if name else unnamed
     return Reject(
         index=index,
         reason=fault.reason.value,
@@ -37,14 +46,21 @@ def reject(index: int, payload: bytes, fault: Fault, said: Said, *, limits: Limi
         service=service,
         version=_readable(said.version or ""),
         track=said.track if said.track in _TRACKS else "",
-        key=digests.key(environment, service, name) if name else digests.key_of_bytes(payload),
+        key=digests.key_of_bytes(payload) if key is None else key,
     )
 
 
-def reject_unread(index: int, payload: bytes, fault: Fault, *, limits: Limits) -> Reject:
+def reject_unread(
+    index: int,
+    payload: bytes,
+    fault: Fault,
+    *,
+    limits: Limits,
+    unnamed: tuple[int, int] | None = None,
+) -> Reject:
     """The reject of a payload that is no JSON: whose it is shows in its first bytes, or not."""
     said = glimpse(payload[: limits.reject_payload_bytes])
-    return reject(index, payload, fault, said, limits=limits)
+    return reject(index, payload, fault, said, limits=limits, unnamed=unnamed)
 
 
 def _readable(text: str) -> str:

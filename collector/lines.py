@@ -1,0 +1,116 @@
+"""A stream of bytes as lines, in memory that is bounded whatever the stream is."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final
+
+BLOCK_BYTES: Final = 1 << 20
+
+_GZIP_WINDOW: Final = 31  # 15 bits of window, plus 16: a gzip header is required
+_DIGEST_BYTES: Final = 16
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+
+
+class DamagedError(Exception):
+    """A compressed stream that ends too early or is damaged; what came before can be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlong:
+    """A line over the limit: how it begins, how long it is, and a digest of 16 bytes of it."""
+
+    head: bytes
+    size: int
+    digest: bytes
+
+
+@dataclass(slots=True)
+class Lines:
+    """Cuts blocks into lines; ``overlong`` collects those that ``limit`` bytes do not hold.
+
+    Never holds more than the limit and one block. White space around a line is removed and blank
+    lines are left out.
+    """
+
+    limit: int
+    head_bytes: int
+    overlong: list[Overlong] = field(default_factory=list)
+    _rest: bytes = b""
+    _skipped: int = 0
+    _digest: blake2b = field(default_factory=lambda: blake2b(digest_size=_DIGEST_BYTES))
+
+    def feed(self, block: bytes) -> list[bytes]:
+        """The lines that end in this block."""
+        if self._skipped:
+            end = block.find(b"\n")
+            self._skip(block if end < 0 else block[:end])
+            if end < 0:
+                return []
+            self._finish_skipping()
+            block = block[end + 1 :]
+        *whole, rest = (self._rest + block).split(b"\n")
+        self._rest = rest
+        if len(rest) > self.limit:
+            self._digest = blake2b(digest_size=_DIGEST_BYTES)
+            self._skip(rest)
+            self._rest = rest[: self.head_bytes]
+        return [line for line in map(bytes.strip, whole) if line]
+
+    def end(self) -> list[bytes]:
+        """The last line, if the stream does not end with a line break."""
+        if self._skipped:
+            self._finish_skipping()
+        return [line for line in (self.cut_off(),) if line]
+
+    def cut_off(self) -> bytes:
+        """What stands after the last line break; it is forgotten here."""
+        rest, self._rest, self._skipped = self._rest.strip(), b"", 0
+        return rest
+
+    def _skip(self, part: bytes) -> None:
+        self._skipped += len(part)
+        self._digest.update(part)
+
+    def _finish_skipping(self) -> None:
+        self.overlong.append(Overlong(self._rest, self._skipped, self._digest.digest()))
+        self._rest, self._skipped = b"", 0
+
+
+def is_gzip(begin: bytes) -> bool:
+    """Whether a stream that begins so is gzip."""
+    return begin.startswith(_GZIP_MAGIC)
+
+
+def unzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The blocks of a gzip stream unpacked, each at most ``BLOCK_BYTES``, of all its members.
+
+    Raises DamagedError once everything readable has been given out. Zero bytes that fill up a tape
+    or a disk block after the last member are left out.
+    """
+    inflate = zlib.decompressobj(_GZIP_WINDOW)
+    fresh = False  # whether the member has not begun yet
+    for block in blocks:
+        rest = block
+        while rest:
+            if fresh:
+                rest = rest.lstrip(b"\0")
+                if not rest:
+                    break
+            fresh = False
+            try:
+                part = inflate.decompress(rest, BLOCK_BYTES)
+            except zlib.error as error:
+                raise DamagedError(f"its gzip data is damaged ({error})") from error
+            if part:
+                yield part
+            rest = inflate.unconsumed_tail
+            if inflate.eof:
+                rest = inflate.unused_data
+                inflate = zlib.decompressobj(_GZIP_WINDOW)
+                fresh = True
+    if not fresh:
+        raise DamagedError("its gzip data is cut off")
