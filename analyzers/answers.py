@@ -98,9 +98,7 @@ def forget(waiting: Waiting, policy: Policy, *, until_ns: int) -> Waiting:
     answers = waiting.answer_ns + (longest + PATIENCE_S) * NS_PER_S > until_ns
     if asked.all() and answers.all():
         return waiting
-    return Waiting(
-        waiting.asked.take(asked), waiting.answer[answers], waiting.answer_ns[answers]
-    )
+    return Waiting(waiting.asked.take(asked), waiting.answer[answers], waiting.answer_ns[answers])
 
 
 def _answer_metrics(policy: Policy) -> list[Metric]:

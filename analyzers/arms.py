@@ -109,9 +109,7 @@ def _rows(cells: Cells, arm: Ints, part: Ints, bin_part: Ints) -> Rows:
     counts = np.zeros((len(bin_part), 2))
     counts[np.arange(len(bin_part)), arm[cells.bin_of[bin_part]]] = cells.bin_count[bin_part]
     bin_of = np.searchsorted(shown, cells.bin_shown[bin_part])
-    return Rows(
-        shown, units, failures, np.zeros_like(units), bin_of, cells.bin[bin_part], counts
-    )
+    return Rows(shown, units, failures, np.zeros_like(units), bin_of, cells.bin[bin_part], counts)
 
 
 def with_exposure(rows: Rows, exposure: Rows) -> Rows:

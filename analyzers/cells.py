@@ -164,7 +164,7 @@ def fold(facts: Facts, rejects: Sequence[Reject], policy: Policy, *, open_from: 
         failed = chosen.outcome.codes != _code_of(chosen.outcome, OK)
         if metric.measure is Measure.VALIDITY:
             failed = np.zeros(len(chosen), np.bool_)
-            parts += tally(metric, *_unreadable(rejects), open_from=open_from)
+            parts += tally(metric, *_unreadable(rejects, metric), open_from=open_from)
         elif metric.measure in (Measure.EVENTS, Measure.VALUE):
             kept = ~failed
             if metric.measure is Measure.VALUE:
@@ -199,24 +199,38 @@ def tally(metric: Metric, facts: Facts, failed: Bools, *, open_from: int) -> lis
     if not len(facts):
         return []
     slices = facts.time_ns // SLICE_NS
-    shown = np.maximum(slices, open_from)
-    quanta = _quanta(metric, facts) if metric.measure is Measure.VALUE else None
+    told = _Observed(
+        slice=slices,
+        shown=np.maximum(slices, open_from),
+        failed=failed.astype(np.int64),
+        quanta=_quanta(metric, facts) if metric.measure is Measure.VALUE else None,
+    )
     return [
         part
         for names in ((), *metric.segments)
-        if (part := _tally_by(names, metric, facts, slices, shown, failed, quanta)) is not None
+        if (part := _tally_by(names, metric, facts, told)) is not None
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """What each row of some facts contributes to a metric's cells, and where; (n,) each."""
+
+    slice: Ints
+    shown: Ints
+    failed: Ints
+    quanta: Ints | None
+
+    def take(self, rows: Ints) -> _Observed:
+        """The given rows."""
+        quanta = None if self.quanta is None else self.quanta[rows]
+        return _Observed(self.slice[rows], self.shown[rows], self.failed[rows], quanta)
+
+
 def _tally_by(
-    names: tuple[str, ...],
-    metric: Metric,
-    facts: Facts,
-    slices: Ints,
-    shown: Ints,
-    failed: Bools,
-    quanta: Ints | None,
+    names: tuple[str, ...], metric: Metric, facts: Facts, told: _Observed
 ) -> Cells | None:
+    """Cells of one metric in the segments that some attributes make; None without any."""
     columns = [_attribute(facts, name) for name in names]
     if any(column is None for column in columns):
         return None
@@ -229,28 +243,31 @@ def _tally_by(
     keys = [facts.environment, facts.service, facts.version, facts.track, *found]
     of, samples = _distinct([key.codes[rows] for key in keys])
     series = [_series(metric, names, keys, row) for row in rows[samples].tolist()]
-    order, starts = _runs((slices[rows], shown[rows], of))
+    mine = told.take(rows)
+    order, starts = _runs((mine.slice, mine.shown, of))
     first = order[starts]
-    bounds = np.append(starts, len(order))
-    width = np.diff(bounds)
     total = square = moments.zeros(len(starts))
     e = np.empty(0, np.int64)
     bins = (e, e, e, e, e)
-    if quanta is not None:
-        q = quanta[rows]
-        total = moments.group_sums(moments.wide(q).take(order), starts)
-        square = moments.group_sums(moments.squares(q).take(order), starts)
-        number = buckets(q)
-        bin_order, bin_starts = _runs((number, slices[rows], shown[rows], of))
+    if mine.quanta is not None:
+        total = moments.group_sums(moments.wide(mine.quanta).take(order), starts)
+        square = moments.group_sums(moments.squares(mine.quanta).take(order), starts)
+        number = buckets(mine.quanta)
+        bin_order, bin_starts = _runs((number, mine.slice, mine.shown, of))
         kept = bin_order[bin_starts]
-        bins = (
-            of[kept], slices[rows][kept], shown[rows][kept], number[kept],
-            np.diff(np.append(bin_starts, len(bin_order))),
-        )  # fmt: skip
+        counts = np.diff(np.append(bin_starts, len(bin_order)))
+        bins = (of[kept], mine.slice[kept], mine.shown[kept], number[kept], counts)
     return Cells(
-        tuple(series), of[first], slices[rows][first], shown[rows][first], width,
-        np.add.reduceat(failed[rows][order].astype(np.int64), starts), total, square, *bins,
-    )  # fmt: skip
+        tuple(series),
+        of[first],
+        mine.slice[first],
+        mine.shown[first],
+        np.diff(np.append(starts, len(order))),
+        np.add.reduceat(mine.failed[order], starts),
+        total,
+        square,
+        *bins,
+    )
 
 
 def _distinct(keys: Sequence[Ints]) -> tuple[Ints, Ints]:
@@ -291,9 +308,11 @@ def _quanta(metric: Metric, facts: Facts) -> Ints:
     return np.clip(np.rint(facts.value / metric.quantum), -limit, limit).astype(np.int64)
 
 
-def _unreadable(rejects: Sequence[Reject]) -> tuple[Facts, Bools]:
-    """The rejects whose service and time could still be read, as failed facts."""
+def _unreadable(rejects: Sequence[Reject], metric: Metric) -> tuple[Facts, Bools]:
+    """The rejects whose service and time could still be read, as failed facts of a metric."""
     placed = [r for r in rejects if r.time_ns is not None and r.service]
+    if metric.services:
+        placed = [r for r in placed if r.service in metric.services]
     n = len(placed)
     blank = code([""] * n)
     facts = Facts(

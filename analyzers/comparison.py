@@ -126,7 +126,7 @@ class Comparison:
         if self._kernel is None:
             self._kernel = self._new_kernel(strata)
         up, down = self._kernel.advance(strata)
-        effect = self._effects(strata, up, down)
+        effect = self._effects(strata, _crossing(self._kernel.grid, up - down))
         low, high = _interval(self._kernel.grid, up, down, self._level)
         harm, safe = (up, down) if self._harm_up() else (down, up)
         self.path.at += rows.shown[ends - start].tolist()
@@ -197,8 +197,9 @@ class Comparison:
         self._safe_at = int(np.searchsorted(kernel.grid, safe))
         return kernel
 
-    def _effects(self, strata: Strata, up: Floats, down: Floats) -> Floats:
-        """The estimated effect after each stratum, on the kernel's grid scale, (J,)."""
+    def _effects(self, strata: Strata, balance: Floats) -> Floats:
+        """The estimated effect after each stratum, on the kernel's grid scale, (J,);
+        ``balance`` is where the evidence for above and for below is equal."""
         a, b = strata.units[:, 0], strata.units[:, 1]
         if self.metric.kind is Kind.PROPORTION:
             n = a + b
@@ -206,8 +207,7 @@ class Comparison:
         elif self.metric.kind is Kind.COUNT:
             parts = b * (1 - strata.share), a * strata.share
         else:
-            assert self._kernel is not None
-            return _crossing(self._kernel.grid, up - down)
+            return balance
         sums = np.cumsum(np.vstack([self._weights, np.column_stack(parts)]), axis=0)
         self._weights = sums[-1]
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -5,40 +5,19 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import numpy as np
-
-from analyzers.arms import Key
+from analyzers.arms import BASELINE, CANARY
 from analyzers.comparison import Comparison
-from analyzers.evidence import Evidence, Stop
+from analyzers.evidence import Evidence
 from analyzers.facts import NS_PER_S, SLICE_NS, SLICE_S
-from analyzers.policy import Criticality, Kind, Measure, Metric
+from analyzers.policy import Kind
+from analyzers.reasons import peak, reasons, worst
 from analyzers.times import rfc3339
-from analyzers.verdict import (
-    Action,
-    Design,
-    Impact,
-    Needed,
-    Reason,
-    State,
-    Status,
-    Suspect,
-    Verdict,
-)
+from analyzers.verdict import Action, Design, Impact, Reason, Status, Suspect, Verdict
 
-_LARGEST: Final = 1e300  # JSON has no infinity
-_WORST_SEGMENTS: Final = 5
 # A stream that is quiet for twice its longest pause so far has stopped; half an hour at least,
 # because one minute of silence means nothing at forty orders a day.
 _QUIET_MIN_SLICES: Final = 180
 _SCORES: Final[dict[Action, int]] = {"promote": 100, "rollback": 0, "wait": 50, "hold": 50}
-_METHODS: Final = {
-    Kind.PROPORTION: "exact block e-process averaged with a t mixture on Mantel-Haenszel scores",
-    Kind.COUNT: "exact binomial e-process averaged with a t mixture, given the share",
-    Kind.DURATION: "t mixture on stratified rank scores",
-    Kind.AMOUNT: "t mixture on stratified rank scores",
-    Kind.GAUGE: "shown, not yet judged",
-}
-_SILENCE: Final = "silence e-process on occupied slices"
 _UNITS: Final = {"order": "orders", "edi": "documents", "warehouse": "tasks", "partner": "calls"}
 
 
@@ -51,7 +30,7 @@ def judge(evidence: Evidence, *, as_of_ns: int, complete: bool = False) -> Verdi
     open_watch = d.ended_ns is None and as_of_ns < d.started_ns + policy.watch_s * NS_PER_S
     indicative = _design(evidence) == "history"
     action = _action(status, open_watch=open_watch, gagged=indicative or policy.mode == "observe")
-    reasons = _reasons(evidence, at)
+    told = reasons(evidence, at)
     first = _slice_end(evidence.degraded_at)
     decided = first if status == "degraded" else _since(evidence, status)
     return Verdict(
@@ -71,8 +50,8 @@ def judge(evidence: Evidence, *, as_of_ns: int, complete: bool = False) -> Verdi
         first_degraded_at=first,
         score=_SCORES[action],
         why=why,
-        reasons=reasons,
-        impact=_impact(evidence, reasons) if status == "degraded" else None,
+        reasons=told,
+        impact=_impact(evidence, told) if status == "degraded" else None,
         suspects=_suspects(evidence) if status == "degraded" else [],
         owner=d.owner or service.owner,
         runbook=d.runbook or service.runbook,
@@ -119,34 +98,43 @@ def _status(evidence: Evidence, at: int) -> tuple[Status, str]:
     told = evidence.changes[-1].status if evidence.changes else "inconclusive"
     if told == "degraded":
         return "degraded", _blame(evidence)
-    seen = [0, 0]
-    for comparison in evidence.comparisons.values():
-        seen = [seen[arm] + int(comparison.seen[arm]) for arm in (0, 1)]
-    if not any(seen):
-        return "no_data", f"No event of {d.service} {d.version} or of its baseline has come yet."
-    if not seen[1]:
-        return "no_data", f"No event of {d.service} {d.version} has come yet; its baseline flows."
-    if not seen[0]:
-        name = evidence.replaces or "the old version"
-        return "inconclusive", (
-            f"No event of the baseline ({name}) has come since the start: nothing to compare with."
-        )
+    missing = _missing(evidence)
+    if missing is not None:
+        return missing
     held = told == "healthy" and (at + 1) * SLICE_S >= evidence.watch_end_s
     if d.ended_ns is None and not held and _stopped(evidence, at):
         since = _slice_end(evidence.last_at)
         return "inconclusive", f"All traffic has stopped since {since}: silence is not health."
+    return _progress(evidence, at, healthy=told == "healthy")
+
+
+def _progress(evidence: Evidence, at: int, *, healthy: bool) -> tuple[Status, str]:
+    """What is said of gating metrics that are all safe, or not all yet."""
     gating = evidence.gating(at)
-    if told == "healthy":
-        n = len(gating)
-        return "healthy", (
-            f"All {n} gating metrics are shown to be no worse than their margins."
-            if n > 1
-            else "The gating metric is shown to be no worse than its margin."
-        )
+    if healthy:
+        many = f"All {len(gating)} gating metrics are" if len(gating) > 1 else "Its metric is"
+        return "healthy", f"{many} shown to be no worse than the margin."
     if not gating:
         return "inconclusive", "No metric that may gate is shown by the baseline yet."
     left = [key[0] for key in gating if not evidence.safe(key, at)]
     return "inconclusive", f"Not yet decided: {', '.join(left)}."
+
+
+def _missing(evidence: Evidence) -> tuple[Status, str] | None:
+    """What is said while an arm has not shown anything; None when both have."""
+    d = evidence.deployment
+    baseline, canary = (
+        any(c.seen[arm] for c in evidence.comparisons.values()) for arm in (BASELINE, CANARY)
+    )
+    if not canary:
+        other = "its baseline flows" if baseline else "its baseline has not either"
+        return "no_data", f"No event of {d.service} {d.version} has come yet; {other}."
+    if not baseline:
+        name = evidence.replaces or "the old version"
+        return "inconclusive", (
+            f"No event of the baseline ({name}) has come since the start: nothing to compare with."
+        )
+    return None
 
 
 def _stopped(evidence: Evidence, at: int) -> bool:
@@ -175,218 +163,9 @@ def _in_words(comparison: Comparison) -> str:
     return f"{effect * 100:+.1f} %"
 
 
-def worst(evidence: Evidence) -> list[Key]:
-    """All comparisons and silences, the one with the most weighted evidence for harm first."""
-
-    def strength(key: Key) -> float:
-        weight = evidence.weights.get(key, 0.0)
-        return math.log(weight) + peak(evidence, key) if weight > 0 else -math.inf
-
-    return sorted(evidence.judged(), key=lambda key: (-strength(key), key))
-
-
-def peak(evidence: Evidence, key: Key) -> float:
-    """The largest log e-value for harm that a comparison has reached."""
-    if key in evidence.stops:
-        return evidence.stops[key].log_e_max
-    return evidence.comparisons[key].log_harm_max
-
-
-# --- reasons ------------------------------------------------------------------------------
-
-
-def _reasons(evidence: Evidence, at: int) -> list[Reason]:
-    """Every total, every degraded segment or silence, the worst other segments, and what was
-    not observed; degraded ones first, by strength."""
-    ranked = worst(evidence)
-    top = ranked[0] if ranked and evidence.degraded_at is not None else None
-    reasons: list[tuple[int, Reason]] = []
-    spare = _WORST_SEGMENTS
-    for key in ranked:
-        state = _state(evidence, key, at, top)
-        if key[1] and state != "degraded":
-            if key in evidence.stops or spare == 0:
-                continue
-            spare -= 1
-        order = 0 if state == "degraded" else 2 if key[1] else 1
-        if key in evidence.stops:
-            reasons.append((order, _silence(evidence, key, state)))
-        else:
-            reasons.append((order, _reason(evidence, key, at, state)))
-    reasons.sort(key=lambda pair: pair[0])  # stable: by strength within
-    seen = {key[0] for key in evidence.comparisons}
-    rest = [m for m in evidence.policy.metrics if m.name not in seen and _may_gate(evidence, m)]
-    return [reason for _, reason in reasons] + [_not_observed(m) for m in rest]
-
-
-def _may_gate(evidence: Evidence, metric: Metric) -> bool:
-    if metric.measure is Measure.FLOW or metric.criticality is Criticality.WATCH:
-        return False
-    return not metric.services or evidence.deployment.service in metric.services
-
-
-def _state(evidence: Evidence, key: Key, at: int, top: Key | None) -> State:
-    if evidence.degraded_at is not None:
-        if key == top or peak(evidence, key) >= evidence.harm_threshold(key):
-            return "degraded"
-    if key in evidence.stops:
-        return "undecided"
-    comparison = evidence.comparisons[key]
-    if not comparison.seen.all():
-        return "no_data"
-    return "safe" if evidence.safe(key, at) else "undecided"
-
-
-def signed_margin(metric: Metric) -> float:
-    """The margin with the sign of harm, as the policy gives it."""
-    return metric.margin.size if metric.worse == "higher" else -metric.margin.size
-
-
-def _reason(evidence: Evidence, key: Key, at: int, state: State) -> Reason:
-    comparison = evidence.comparisons[key]
-    metric, path = comparison.metric, comparison.path
-    effect, low, high = (_last(values) for values in (path.effect, path.low, path.high))
-    relative: float | None = None
-    base: float | None
-    if metric.kind is Kind.PROPORTION:
-        base = comparison.baseline_level()
-        if metric.worse == "lower":
-            effect, low, high = _minus(effect), _minus(high), _minus(low)
-        canary = None if base is None or effect is None else min(max(base + effect, 0.0), 1.0)
-        relative = effect / base if effect is not None and base else None
-    else:
-        base = _rate(evidence, comparison, at) if metric.kind is Kind.COUNT else None
-        base = comparison.baseline_level() if base is None else base
-        relative = effect
-        effect, low, high = (_times(base, value) for value in (effect, low, high))
-        canary = None if base is None or effect is None else base + effect
-    gates = evidence.gates(key, comparison, at)
-    return Reason(
-        metric=key[0],
-        segment=dict(key[1]),
-        state=state,
-        worse=metric.worse,
-        baseline=base,
-        canary=canary,
-        effect=effect,
-        low=low,
-        high=high,
-        relative_effect=relative,
-        unit=metric.unit,
-        e_value=_plain(comparison.log_harm),
-        e_safe=_plain(comparison.log_safe),
-        p_value=math.exp(-max(0.0, min(comparison.log_harm_max, 690.0))),
-        n_baseline=int(comparison.seen[0]),
-        n_canary=int(comparison.seen[1]),
-        margin=signed_margin(metric),
-        method=_METHODS[metric.kind],
-        gates=gates,
-        indicative=comparison.indicative,
-        needed=_needed(evidence, comparison, at) if state == "undecided" else None,
-        detail=_detail(comparison, state),
-    )
-
-
-def _detail(comparison: Comparison, state: State) -> str:
-    if state == "no_data":
-        arm = "baseline" if not comparison.seen[0] else "canary"
-        return f"nothing from the {arm} yet"
-    if comparison.metric.kind is Kind.COUNT and comparison.indicative:
-        return "indicative: a count needs exposure events, a declared share alone is not enough"
-    return ""
-
-
-def _silence(evidence: Evidence, key: Key, state: State) -> Reason:
-    stop: Stop = evidence.stops[key]
-    metric = evidence.policy.metric(key[0])
-    return Reason(
-        metric=key[0],
-        segment=dict(key[1]),
-        state=state,
-        worse=metric.worse,
-        baseline=None,
-        canary=None,
-        effect=None,
-        low=None,
-        high=None,
-        relative_effect=None,
-        unit=metric.unit,
-        e_value=_plain(stop.log_e),
-        e_safe=0.0,
-        p_value=math.exp(-max(0.0, min(stop.log_e_max, 690.0))),
-        n_baseline=stop.seen[0],
-        n_canary=stop.seen[1],
-        margin=signed_margin(metric),
-        method=_SILENCE,
-        gates=False,
-        indicative=False,
-        needed=None,
-        detail=f"canary seen in {stop.seen[1]} slices, baseline in {stop.seen[0]}",
-    )
-
-
-def _not_observed(metric: Metric) -> Reason:
-    return Reason(
-        metric=metric.name,
-        segment={},
-        state="not_observed",
-        worse=metric.worse,
-        baseline=None,
-        canary=None,
-        effect=None,
-        low=None,
-        high=None,
-        relative_effect=None,
-        unit=metric.unit,
-        e_value=1.0,
-        e_safe=1.0,
-        p_value=1.0,
-        n_baseline=0,
-        n_canary=0,
-        margin=signed_margin(metric),
-        method=_METHODS[metric.kind],
-        gates=False,
-        indicative=False,
-        needed=None,
-        detail="no event of this metric has come for this service",
-    )
-
-
-def _rate(evidence: Evidence, comparison: Comparison, at: int) -> float | None:
-    """Baseline units an hour, scaled to the whole traffic where a share is declared."""
-    hours = max(at - evidence.deployment.started_ns // SLICE_NS, 1) * SLICE_S / 3600
-    shares = [share for _, share in evidence.deployment.shares if share]
-    part = 1.0 - shares[-1] if shares and shares[-1] < 1.0 else 1.0
-    return float(comparison.seen[0]) / hours / part
-
-
-def _needed(evidence: Evidence, comparison: Comparison, at: int) -> Needed | None:
-    """How many more events until the bound on the side of harm is inside the margin, as the
-    interval's width shrinks with the square root of their number; and how long that takes."""
-    if comparison.metric.kind is Kind.GAUGE or comparison.indicative:
-        return None
-    n = float(comparison.seen.sum())
-    path, size = comparison.path, comparison.metric.margin.size
-    up = comparison.metric.worse == "higher" or comparison.metric.kind is Kind.PROPORTION
-    effect, low, high = (_last(values) for values in (path.effect, path.low, path.high))
-    bound = high if up else low
-    if effect is None or bound is None:
-        more = max(400.0 - n, 40.0) if comparison.metric.kind is not Kind.PROPORTION else 10 / size
-    else:
-        harm = effect if up else -effect
-        other = low if up else high
-        if harm > size and other is not None:
-            bound = other  # rather worse than its margin: until that is shown
-        distance = max(abs(size - harm), size / 4)
-        more = n * ((abs(bound - effect) / distance) ** 2 - 1.0)
-    events = max(1, math.ceil(min(more, 1e12)))
-    elapsed_s = max(at - evidence.deployment.started_ns // SLICE_NS, 1) * SLICE_S
-    return Needed(events, math.ceil(events * elapsed_s / max(n, 1.0)))
-
-
-def _impact(evidence: Evidence, reasons: list[Reason]) -> Impact | None:
+def _impact(evidence: Evidence, told: list[Reason]) -> Impact | None:
     """What the worst harm has cost so far: failed orders, or seconds lost; with its interval."""
-    for reason in reasons:
+    for reason in told:
         if reason.state != "degraded" or reason.effect is None:
             continue
         metric = evidence.policy.metric(reason.metric)
@@ -407,19 +186,3 @@ def _suspects(evidence: Evidence) -> list[Suspect]:
     """The arms differ by this release alone: its probability at even prior odds."""
     top = max((peak(evidence, key) for key in evidence.judged()), default=0.0)
     return [Suspect(evidence.deployment.name, round(1.0 / (1.0 + math.exp(-min(top, 20.0))), 4))]
-
-
-def _last(values: list[float]) -> float | None:
-    return None if not values or not np.isfinite(values[-1]) else values[-1]
-
-
-def _minus(value: float | None) -> float | None:
-    return None if value is None else -value
-
-
-def _times(base: float | None, value: float | None) -> float | None:
-    return None if base is None or value is None else base * value
-
-
-def _plain(log_e: float) -> float:
-    return min(math.exp(min(log_e, 690.0)), _LARGEST)

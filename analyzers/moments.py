@@ -38,9 +38,7 @@ class Wide:
         >>> wide(np.array([-3])).integers()
         [-3]
         """
-        return [
-            (hi << 64) + lo for hi, lo in zip(self.hi.tolist(), self.lo.tolist(), strict=True)
-        ]
+        return [(hi << 64) + lo for hi, lo in zip(self.hi.tolist(), self.lo.tolist(), strict=True)]
 
 
 def wide(values: Ints) -> Wide:
@@ -61,7 +59,7 @@ def squares(values: Ints) -> Wide:
 
 
 def zeros(n: int) -> Wide:
-    """n zeros."""
+    """N zeros."""
     return Wide(np.zeros(n, np.int64), np.zeros(n, np.uint64))
 
 

@@ -139,6 +139,7 @@ class State:
     def restore(
         cls,
         memory: bytes,
+        *,
         cells: Iterable[Cells],
         waiting: Iterable[Waiting],
         markers: Iterable[Marker],
@@ -225,7 +226,9 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
         _seal(state, policy, touched)
         memory.done -= touched
         for name in sorted(state.evidence.keys() - memory.done):
-            _announce(state, name, inbox.complete, policy, verdicts, alerts)
+            news = _announce(state, name, inbox.complete, policy)
+            verdicts += news.verdicts
+            alerts += news.alerts
         _retire(state)
     alerts.sort(key=lambda alert: (alert.at, alert.deployment))
     return Delta(
@@ -260,9 +263,7 @@ def _refuse_ahead(facts: Facts, frontier: int | None) -> tuple[Facts, list[Rejec
         return facts, []
     last = int(later[gaps[0]])
     rows = np.flatnonzero(facts.time_ns > last)
-    return facts.take(facts.time_ns <= last), [
-        _ahead(facts, row, last) for row in rows.tolist()
-    ]
+    return facts.take(facts.time_ns <= last), [_ahead(facts, row, last) for row in rows.tolist()]
 
 
 def _ahead(facts: Facts, row: int, last: int) -> Reject:
@@ -371,35 +372,42 @@ def _live(deployment: Deployment, state: State) -> bool:
     return ended is None or state.watermark_ns is None or ended >= state.watermark_ns
 
 
+@dataclass(slots=True)
+class _News:
+    """A release's changed verdict, and its alerts."""
+
+    verdicts: list[Verdict] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+
+
 def _announce(
     state: State,
     name: str,
     complete: bool,
     policy: Policy,
-    verdicts: list[Verdict],
-    alerts: list[Alert],
-) -> None:
-    """Judges one release as of now; notes a change of its verdict, and whom to tell."""
-    evidence, memory = state.evidence[name], state.memory
+) -> _News:
+    """Judges one release as of now: a change of its verdict, and what people must be told."""
+    evidence, memory, news = state.evidence[name], state.memory, _News()
     if memory.stream_ns is None or (state.watermark_ns is None and not complete):
-        return
+        return news
     as_of = memory.stream_ns if complete else state.watermark_ns or 0
     verdict = judge(evidence, as_of_ns=as_of, complete=complete)
     known = state.verdicts.get(name)
     state.verdicts[name] = verdict
     if known is None or (known.verdict, known.action) != (verdict.verdict, verdict.action):
-        verdicts.append(verdict)
+        news.verdicts.append(verdict)
     if verdict.verdict == "degraded" and name not in memory.firing:
         memory.firing.add(name)
-        alerts.append(firing(verdict, policy))
+        news.alerts.append(firing(verdict, policy))
     ended = evidence.deployment.ended_ns
     if ended is None or ended > as_of:
-        return
+        return news
     memory.done.add(name)
     if name in memory.firing and name not in memory.resolved:
         memory.resolved.add(name)
         rolled_back = evidence.deployment.rolled_back
-        alerts.append(resolved(verdict, policy, at=rfc3339(ended), rolled_back=rolled_back))
+        news.alerts.append(resolved(verdict, policy, at=rfc3339(ended), rolled_back=rolled_back))
+    return news
 
 
 def _retire(state: State) -> None:
@@ -407,5 +415,3 @@ def _retire(state: State) -> None:
     ended = [name for name, e in state.evidence.items() if not _live(e.deployment, state)]
     for name in ended[:-_ENDED_KEPT]:
         del state.evidence[name]
-
-

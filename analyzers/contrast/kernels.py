@@ -61,6 +61,7 @@ class Proportion:
         self._up = np.zeros(self._above.shape)
         self._down = np.zeros(self._below.shape)
         self._past = np.zeros(4)
+        self._spread = np.zeros(3)
         self._batches = Batches.empty(len(self.grid))
 
     def advance(self, strata: Strata) -> tuple[Floats, Floats]:
@@ -69,9 +70,12 @@ class Proportion:
                                 strata.bad[:, 1], strata.units[:, 1]])  # fmt: skip
         sums = np.cumsum(np.vstack([self._past, told]), axis=0)
         past, self._past = sums[:-1], sums[-1]
+        # A likelihood ratio to the power 1 / phi stays an e-variable, and allows for clusters.
+        phi, self._spread = proportion.dispersion(strata.bad, strata.units, self._spread)
         exact = []
         for name, other in (("_up", self._above), ("_down", self._below)):
             factors = proportion.log_factors(strata.bad, strata.units, past, other, self.grid)
+            factors /= phi[:, None, None]
             path = np.cumsum(np.concatenate([getattr(self, name)[None], factors]), axis=0)
             setattr(self, name, path[-1])
             exact.append(_mixed(path[1:]))
