@@ -37,6 +37,7 @@ _ENDED_KEPT: Final = 20  # ended releases whose evidence stays in memory for the
 class Inbox:
     """What one turn brings, duplicates already dropped.
 
+    ``repeated`` are the reasons of rejects that were there before: counted, but no evidence.
     ``clock_ns`` is the stream's time as moved on by the clock (see ``pipeline.clock``): None when
     no time has passed beyond what the facts themselves say. ``complete`` closes every slice up to
     ``clock_ns`` or the last fact: nothing more will come (replay of bare events).
@@ -47,6 +48,7 @@ class Inbox:
     rejects: tuple[Reject, ...] = ()
     duplicates: int = 0
     conflicts: int = 0
+    repeated: tuple[str, ...] = ()
     clock_ns: int | None = None
     complete: bool = False
 
@@ -216,9 +218,9 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     if ticked:
         memory.open_from = closes
     rejects += _orphans(state)
-    for reject in rejects:
+    for reason in (*(reject.reason for reject in rejects), *inbox.repeated):
         reasons = memory.counts.rejected_by_reason
-        reasons[reject.reason] = reasons.get(reject.reason, 0) + 1
+        reasons[reason] = reasons.get(reason, 0) + 1
     # 6. sealed slices are evidence; evidence makes verdicts, their changes make alerts
     verdicts: list[Verdict] = []
     alerts: list[Alert] = []

@@ -1,0 +1,190 @@
+"""Recorded streams judged as if they came now: ``plimsoll replay``.
+
+Bare events (NDJSON, gzip, Parquet) are folded whole before the first tick, so their order does
+not matter. A daemon's own state file holds its intake log: its turns are taken again as they
+were, which gives the live verdicts again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from analyzers.facts import Batch, Marker, Reject, concat
+from analyzers.policy import Policy
+from analyzers.turn import Inbox, State, take_turn
+from analyzers.verdict import Alert, Verdict
+from collector import files
+from collector.checkpoint import Checkpoint
+from collector.decode import decode
+from collector.novelty import Seen, keep_new
+from pipeline.intake_log import decode_turn
+
+_SQLITE: Final = b"SQLite format 3\0"
+
+Progress = Callable[[int, int], None]  # bytes read, bytes in all (0: unknown)
+
+
+class ReplayCounts(msgspec.Struct, frozen=True):
+    """How many lines were what: distinct events, repeated ones, late ones, refused ones, markers."""
+
+    events: int
+    duplicates: int
+    late: int
+    rejected: int
+    markers: int
+    conflicts: int
+    rejected_by_reason: dict[str, int]
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """What ``replay --format json`` prints.
+
+    ``complete``: every event was there before the first tick, so nothing was late.
+    ``unattributed`` has a fixed place in the interface; without a deployment near, nothing is
+    watched yet, so it holds nothing.
+    """
+
+    verdicts: list[Verdict]
+    alerts: list[Alert]
+    unattributed: list[str]
+    counts: ReplayCounts
+    complete: bool
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Everything that bare streams held."""
+
+    seen: Seen = field(default_factory=Seen)
+    batches: list[Batch] = field(default_factory=list)
+    duplicates: int = 0
+    conflicts: int = 0
+    repeated: Counter[str] = field(default_factory=Counter)
+
+    def add(self, batch: Batch) -> None:
+        """Takes in one decoded batch, without what was there before.
+
+        A refused line that stands there twice is counted twice, and is evidence once.
+        """
+        news = keep_new(batch, self.seen)
+        self.batches.append(news.batch)
+        self.duplicates += news.duplicates
+        self.conflicts += news.conflicts
+        self.repeated.update(reject.reason for reject in batch.rejects)
+        self.repeated.subtract(reject.reason for reject in news.batch.rejects)
+
+
+def replay(
+    paths: Sequence[Path],
+    policy: Policy,
+    *,
+    until_ns: int | None = None,
+    progress: Progress | None = None,
+) -> Replayed:
+    """The verdicts on everything that the given streams hold, as of their end or ``until_ns``.
+
+    Raises ``files.FilesError`` for a stream that cannot be read at all.
+    """
+    logs = [path for path in paths if _is_state(path)]
+    state, alerts = State(), []
+    if logs:
+        if len(paths) > 1:
+            raise files.FilesError(
+                f"{logs[0]} is a daemon's state with its intake log: replay it alone"
+            )
+        alerts = _retake(logs[0], state, policy, until_ns)
+    else:
+        alerts = _judge_whole(paths, state, policy, until_ns, progress)
+    counts = state.counts
+    order = {d.name: place for place, d in enumerate(state.timeline.deployments)}
+    return Replayed(
+        verdicts=sorted(state.verdicts.values(), key=lambda v: order.get(v.deployment, -1)),
+        alerts=alerts,
+        unattributed=[],
+        counts=ReplayCounts(
+            events=counts.events,
+            duplicates=counts.duplicates,
+            late=counts.late,
+            rejected=counts.rejected,
+            markers=counts.markers,
+            conflicts=counts.conflicts,
+            rejected_by_reason=dict(sorted(counts.rejected_by_reason.items())),
+        ),
+        complete=not logs,
+    )
+
+
+def _is_state(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+def _judge_whole(
+    paths: Sequence[Path],
+    state: State,
+    policy: Policy,
+    until_ns: int | None,
+    progress: Progress | None,
+) -> list[Alert]:
+    gathered = _Gathered()
+    for chunk in files.read(paths, limits=policy.limits, progress=progress):
+        batch = decode(chunk.payloads, attributes=policy.attributes(), limits=policy.limits)
+        gathered.add(replace(batch, rejects=(*batch.rejects, *chunk.rejects)))
+    inbox = _until(gathered, until_ns)
+    return list(take_turn(state, inbox, policy).alerts)
+
+
+def _until(gathered: _Gathered, until_ns: int | None) -> Inbox:
+    """One complete inbox of all that was gathered; what came after ``until_ns`` is left out."""
+    facts = concat([batch.facts for batch in gathered.batches])
+    markers: list[Marker] = [m for batch in gathered.batches for m in batch.markers]
+    rejects: list[Reject] = [r for batch in gathered.batches for r in batch.rejects]
+    if until_ns is not None:
+        facts = facts.take(facts.time_ns <= until_ns)
+        markers = [marker for marker in markers if marker.time_ns <= until_ns]
+    return Inbox(
+        facts=facts,
+        markers=tuple(markers),
+        rejects=tuple(rejects),
+        duplicates=gathered.duplicates,
+        conflicts=gathered.conflicts,
+        repeated=tuple(gathered.repeated.elements()),
+        clock_ns=until_ns,
+        complete=True,
+    )
+
+
+def _retake(path: Path, state: State, policy: Policy, until_ns: int | None) -> list[Alert]:
+    """Takes the recorded turns again, up to the first whose stream time is beyond ``until_ns``."""
+    alerts: list[Alert] = []
+    seen = Seen()
+    with Checkpoint.read(path) as checkpoint:
+        if checkpoint.intake_span().forgotten_seq:
+            raise files.FilesError(
+                f"{path} has forgotten the beginning of its intake log (it is kept for 30 days and "
+                "1 GiB): what is left does not give the live verdicts again"
+            )
+        for _, body in checkpoint.intake_log():
+            turn = decode_turn(body)
+            if until_ns is not None and turn.clock_ns is not None and turn.clock_ns > until_ns:
+                break
+            batch = decode(turn.payloads, attributes=policy.attributes(), limits=policy.limits)
+            news = keep_new(batch, seen)
+            inbox = Inbox(
+                facts=news.batch.facts,
+                markers=news.batch.markers,
+                rejects=news.batch.rejects,
+                duplicates=news.duplicates,
+                conflicts=news.conflicts,
+                clock_ns=turn.clock_ns,
+            )
+            alerts += take_turn(state, inbox, policy).alerts
+    return alerts
