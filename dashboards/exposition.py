@@ -106,9 +106,11 @@ def segment_label(segment: Mapping[str, str]) -> str:
 
 
 def worst(reasons: Iterable[Reason]) -> list[Reason]:
-    """Of each metric the total and its worst segments, by evidence of harm."""
+    """Of each metric that was observed the total and its worst segments, by evidence of harm."""
     by_metric: dict[str, list[Reason]] = {}
     for reason in reasons:
+        if reason.state == "not_observed":
+            continue
         by_metric.setdefault(reason.metric, []).append(reason)
     chosen: list[Reason] = []
     for told in by_metric.values():

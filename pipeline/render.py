@@ -133,35 +133,33 @@ def _most(needed: Sequence[Needed]) -> Needed:
 
 
 def _reasons(reasons: Sequence[Reason]) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, side in (
-        ("metric", "left"),
-        ("segment", "left"),
-        ("state", "left"),
-        ("baseline", "right"),
-        ("canary", "right"),
-        ("effect", "right"),
-        ("interval", "right"),
-        ("margin", "right"),
-        ("evidence", "right"),
-        ("n", "right"),
-    ):
-        table.add_column(title, justify="right" if side == "right" else "left", overflow="fold")
-    ordered = sorted(reasons, key=lambda r: (_STATE_ORDER[r.state], not r.gates, -r.e_value))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("metric", overflow="fold", ratio=1)
+    table.add_column("state", no_wrap=True)
+    for title in ("effect", "margin", "evidence", "events"):
+        table.add_column(title, justify="right", no_wrap=True)
+    seen = [reason for reason in reasons if reason.state != "not_observed"]
+    ordered = sorted(seen, key=lambda r: (_STATE_ORDER[r.state], not r.gates, -r.e_value))
     for reason in ordered[:REASONS_SHOWN]:
         segment = ",".join(f"{name}={value}" for name, value in sorted(reason.segment.items()))
         table.add_row(
-            Text(reason.metric),
-            Text(segment or "total"),
-            Text(reason.state if reason.gates else f"{reason.state} (does not gate)"),
-            number(reason.baseline),
-            number(reason.canary),
-            number(reason.effect),
-            f"{number(reason.low)} .. {number(reason.high)}",
+            Text(f"{reason.metric} {segment}".rstrip()),
+            Text(reason.state),
+            _effect(reason),
             number(reason.margin),
             number(reason.e_value),
-            f"{reason.n_baseline} / {reason.n_canary}",
+            f"{reason.n_baseline + reason.n_canary}",
         )
-    if len(ordered) <= REASONS_SHOWN:
-        return table
-    return Group(table, Text(f"and {len(ordered) - REASONS_SHOWN} more; --format json has them"))
+    parts: list[RenderableType] = [table] if ordered else []
+    if len(ordered) > REASONS_SHOWN:
+        parts.append(Text(f"and {len(ordered) - REASONS_SHOWN} more; --format json has them"))
+    unseen = [reason.metric for reason in reasons if reason.state == "not_observed"]
+    if unseen:
+        parts.append(Text(f"not observed: {', '.join(unseen)}", style="dim"))
+    return Group(*parts)
+
+
+def _effect(reason: Reason) -> str:
+    if reason.effect is None:
+        return "-"
+    return f"{number(reason.effect)} ({number(reason.low)} .. {number(reason.high)})"

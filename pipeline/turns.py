@@ -94,11 +94,11 @@ class KeptTurns:
             parts = [kept.decode(body) for body in saved.cells]
             state = State.restore(
                 saved.memory or b"",
-                (cells for cells, _ in parts),
-                (waiting for _, waiting in parts),
-                [msgspec.json.decode(body, type=Marker) for body in saved.markers],
-                [msgspec.json.decode(one.body, type=Verdict) for one in saved.verdicts],
-                given.policy,
+                cells=(cells for cells, _ in parts),
+                waiting=(waiting for _, waiting in parts),
+                markers=[msgspec.json.decode(body, type=Marker) for body in saved.markers],
+                verdicts=[msgspec.json.decode(one.body, type=Verdict) for one in saved.verdicts],
+                policy=given.policy,
             )
         except (kept.KeptError, SeenDamagedError, msgspec.DecodeError) as error:
             raise EngineError(
