@@ -8,6 +8,7 @@ observation happens at its due time, and belongs to the side that asked.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +28,8 @@ class Waiting:
     """Questions not yet due and answers not yet forgotten.
 
     ``asked`` are the facts that asked; ``answer`` uint64 (m, 2) are the keys that answers
-    referred to and ``answer_ns`` int64 (m,) when they came.
+    referred to, each marked with the type of the answer (see ``_marked``), and ``answer_ns`` int64
+    (m,) when they came.
     """
 
     asked: Facts
@@ -63,9 +65,19 @@ def heard(facts: Facts, policy: Policy) -> Waiting:
     asked = np.zeros(len(facts), np.bool_)
     for metric in metrics:
         asked |= _asks(metric, facts)
-    answers = ok & facts.type.among(sorted({metric.answered_by for metric in metrics}))
-    answers &= facts.ref.any(axis=1)
-    return Waiting(facts.take(asked), facts.ref[answers], facts.time_ns[answers])
+    keys, times = [np.empty((0, 2), np.uint64)], [np.empty(0, np.int64)]
+    for name in sorted({metric.answered_by for metric in metrics}):
+        answers = ok & facts.type.equals(name) & facts.ref.any(axis=1)
+        keys.append(_marked(facts.ref[answers], name))
+        times.append(facts.time_ns[answers])
+    return Waiting(facts.take(asked), np.concatenate(keys), np.concatenate(times))
+
+
+def _marked(keys: Words, name: str) -> Words:
+    """The keys changed by the name of a type: an acknowledgement does not answer a question that
+    waits for a confirmation, though both refer to it."""
+    mark = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return keys ^ np.array([int.from_bytes(mark, "little"), 0], np.uint64)
 
 
 def settle(
@@ -77,7 +89,7 @@ def settle(
     even if they were due before it.
     """
     parts: list[Cells] = []
-    answered_ns = _answered_ns(waiting)
+    answers: tuple[Words, Ints] | None = None  # sorted once, and only if something is due
     for metric in _answer_metrics(policy):
         due = waiting.asked.time_ns + metric.deadline_s * NS_PER_S
         unsettled = due > since_ns
@@ -87,7 +99,9 @@ def settle(
             continue
         facts = waiting.asked.take(rows)
         told = Facts(due[rows], *(getattr(facts, name) for name in Facts.__slots__[1:]))
-        parts += tally(metric, told, answered_ns[rows] > due[rows], open_from=open_from)
+        answers = answers or _first_answers(waiting)
+        answered_ns = _answered_ns(_marked(facts.key, metric.answered_by), *answers)
+        parts += tally(metric, told, answered_ns > due[rows], open_from=open_from)
     return merge(parts)
 
 
@@ -109,17 +123,21 @@ def _asks(metric: Metric, facts: Facts) -> Bools:
     return fed_by(metric, facts) & facts.outcome.equals(OK)
 
 
-def _answered_ns(waiting: Waiting) -> Ints:
-    """When each question was first answered; the largest integer where it was not."""
-    never = np.full(len(waiting.asked), np.iinfo(np.int64).max)
-    if not len(waiting.answer) or not len(waiting.asked):
-        return never
+def _first_answers(waiting: Waiting) -> tuple[Words, Ints]:
+    """The distinct keys that answers referred to, sorted, and when the first answer came."""
     order = np.lexsort((waiting.answer_ns, waiting.answer[:, 1], waiting.answer[:, 0]))
     keys, times = waiting.answer[order], waiting.answer_ns[order]
     first = np.ones(len(keys), np.bool_)
     first[1:] = (keys[1:] != keys[:-1]).any(axis=1)
-    keys, times = keys[first], times[first]
+    return keys[first], times[first]
+
+
+def _answered_ns(asked: Words, keys: Words, times: Ints) -> Ints:
+    """When each question was first answered; the largest integer where it was not."""
+    never = np.full(len(asked), np.iinfo(np.int64).max)
+    if not len(keys):
+        return never
     # Sorted by the first word; a second key with the same 64 bits would have to be one in 2**64.
-    place = np.minimum(np.searchsorted(keys[:, 0], waiting.asked.key[:, 0]), len(keys) - 1)
-    met = (keys[place] == waiting.asked.key).all(axis=1)
+    place = np.minimum(np.searchsorted(keys[:, 0], asked[:, 0]), len(keys) - 1)
+    met = (keys[place] == asked).all(axis=1)
     return np.where(met, times[place], never)
