@@ -43,11 +43,11 @@ alerts:
 
 @pytest.mark.parametrize("text", ["", "\n", "# only words\n", "---\n", "~", "metrics:\nalerts: []"])
 def test_a_file_that_says_nothing_gives_the_defaults(text: str) -> None:
-    settings = loaded(text, {"HOME": "/home/ann"})
-    assert settings == load(None, {"HOME": "/home/ann"})
+    settings = loaded(text, {"HOME": "/h/ann"})
+    assert settings == load(None, {"HOME": "/h/ann"})
     assert settings.policy.metrics == catalogue()
     assert (settings.host, settings.port) == ("127.0.0.1", 8600)
-    assert settings.state == Path("/home/ann/.local/state/plimsoll")
+    assert settings.state == Path("/h/ann/.local/state/plimsoll")
     assert settings.policy.watch_s == 24 * 3600
     assert settings.policy.limits == Limits()
 
@@ -245,8 +245,8 @@ def test_no_secret_of_a_channel_shows_in_its_repr_or_label() -> None:
 @pytest.mark.parametrize(
     ("env", "state"),
     [
-        ({"HOME": "/home/ann", "XDG_STATE_HOME": "/var/x"}, "/var/x/plimsoll"),
-        ({"HOME": "/home/ann", "XDG_STATE_HOME": "relative"}, "/home/ann/.local/state/plimsoll"),
+        ({"HOME": "/h/ann", "XDG_STATE_HOME": "/var/x"}, "/var/x/plimsoll"),
+        ({"HOME": "/h/ann", "XDG_STATE_HOME": "relative"}, "/h/ann/.local/state/plimsoll"),
         ({}, ".local/state/plimsoll"),
     ],
 )
@@ -255,7 +255,7 @@ def test_the_state_lies_where_the_user_keeps_state(env: dict[str, str], state: s
 
 
 def test_a_state_at_home_is_found_there() -> None:
-    assert loaded("state: ~/kept", {"HOME": "/home/ann"}).state == Path("/home/ann/kept")
+    assert loaded("state: ~/kept", {"HOME": "/h/ann"}).state == Path("/h/ann/kept")
 
 
 @pytest.mark.parametrize(

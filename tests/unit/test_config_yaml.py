@@ -176,8 +176,8 @@ def test_a_file_is_read_no_further_than_its_limit(tmp_path: Path) -> None:
         load(endless, {})
 
 
-def tried(data: bytes) -> None:
-    """Loads a configuration, which must give settings or well-formed faults and nothing else."""
+def assert_loads_or_gives_faults(data: bytes) -> None:
+    """Fails unless some bytes give settings or well-formed faults, and nothing else."""
     found, faults = outcome(data)
     if found is None:
         assert faults
@@ -235,13 +235,15 @@ METRICS = st.dictionaries(
 @given(st.dictionaries(NAMES, st.one_of(WORDS, TREES), max_size=6))
 @example({"metrics": {"a": {"kind": "count", "type": [], "segments": [["type"]]}}})
 def test_any_mapping_that_yaml_can_write_loads_or_gives_faults(tree: dict[str, object]) -> None:
-    tried(yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass"))
+    assert_loads_or_gives_faults(
+        yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass")
+    )
 
 
 @settings(max_examples=150)
 @given(METRICS)
 def test_any_metrics_load_or_give_faults(metrics: dict[str, object]) -> None:
-    tried(yaml.safe_dump({"metrics": metrics}).encode())
+    assert_loads_or_gives_faults(yaml.safe_dump({"metrics": metrics}).encode())
 
 
 @settings(max_examples=150)
@@ -250,7 +252,7 @@ def test_any_metrics_load_or_give_faults(metrics: dict[str, object]) -> None:
 @example(b"a: !<> b")
 @example(b"? \n: \n")
 def test_any_bytes_load_or_give_faults(data: bytes) -> None:
-    tried(data)
+    assert_loads_or_gives_faults(data)
 
 
 @given(st.data())
@@ -258,4 +260,4 @@ def test_an_example_broken_at_any_place_loads_or_gives_faults(data: st.DataObjec
     text = Path(__file__).parents[2].joinpath("docs", "plimsoll.example.yml").read_bytes()
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, min(len(text), start + 40)))
-    tried(text[:start] + data.draw(st.binary(max_size=5)) + text[end:])
+    assert_loads_or_gives_faults(text[:start] + data.draw(st.binary(max_size=5)) + text[end:])
