@@ -173,7 +173,7 @@ PROMOTION_ERROR_RATE: Final = Key(
 )
 WATCH: Final = Key(
     "watch",
-    duration(10, 366 * DAY_S),
+    duration(10, 3_660 * DAY_S),
     lasting(_DEFAULTS.watch_s),
     "The longest time that a release is judged.",
 )
@@ -186,7 +186,7 @@ LATENESS: Final = Key(
 RETENTION: Final = Key(
     "retention",
     duration(3_600, 3_660 * DAY_S),
-    lasting(_DEFAULTS.retention_s),
+    f"{lasting(_DEFAULTS.retention_s)}, or the watch if that is longer",
     "How long cells and verdicts are kept.",
 )
 MODE: Final = Key(
@@ -209,15 +209,18 @@ POLICY_KEYS: Final[tuple[Key[Any], ...]] = (
 
 def policy(top: Section) -> Policy:
     """The policy that a configuration describes; faults are reported, defaults fill their place."""
+    watch_s = WATCH.of(top) or _DEFAULTS.watch_s
+    # Nobody who only asks for a long watch should have to know that cells must outlive it.
+    kept_s = RETENTION.of(top) or max(_DEFAULTS.retention_s, watch_s)
     found = Policy(
         metrics=_metrics(top),
         services=_services(top),
         cohorts=_cohorts(top),
         error_rate=ERROR_RATE.of(top) or _DEFAULTS.error_rate,
         promotion_error_rate=PROMOTION_ERROR_RATE.of(top) or _DEFAULTS.promotion_error_rate,
-        watch_s=WATCH.of(top) or _DEFAULTS.watch_s,
+        watch_s=watch_s,
         lateness_s=_DEFAULTS.lateness_s if (late := LATENESS.of(top)) is None else late,
-        retention_s=RETENTION.of(top) or _DEFAULTS.retention_s,
+        retention_s=kept_s,
         mode=MODE.of(top) or _DEFAULTS.mode,
         limits=_limits(top),
     )

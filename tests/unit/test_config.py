@@ -149,7 +149,7 @@ def test_a_file_that_cannot_be_read_is_a_fault_and_no_crash(tmp_path: Path, name
         ("error_rate: .inf", "error_rate", "not '.inf'"),
         ("error_rate: [0.1]", "error_rate", "not a list"),
         ("promotion_error_rate: 0,05", "promotion_error_rate", "not '0,05': write 0.05"),
-        ("watch: 0", "watch", "must be a duration from 10s to 366d, such as 90s, 30m, 12h or 30d"),
+        ("watch: 0", "watch", "must be a duration from 10s to 3660d, such as 90s, 30m, 12h or 30d"),
         ("watch: 2h30", "watch", "not '2h30'"),
         ("watch: 30m1h", "watch", "not '30m1h'"),
         ("watch: 1e3s", "watch", "not '1e3s'"),
@@ -184,6 +184,11 @@ def test_a_fault_names_path_value_and_remedy(text: str, path: str, told: str) ->
     (found,) = refused(text)
     assert found.path == path
     assert told in found.message
+
+
+def test_what_is_watched_long_is_kept_as_long() -> None:
+    policy = loaded("watch: 500d").policy
+    assert policy.watch_s == policy.retention_s == 500 * 86_400
 
 
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "Data:text/html,x", "file:///etc"])
