@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from analyzers.facts import Marker
 
 STARTED = "deployment.started"
@@ -52,8 +54,10 @@ class Timeline:
 def timeline(markers: Iterable[Marker]) -> Timeline:
     """The timeline of a set of markers; order and repetition do not matter."""
     by_name: dict[str, list[Marker]] = {}
-    unique = {(m.environment, m.service, m.id): m for m in sorted(markers, key=_order)}
-    for marker in sorted(unique.values(), key=_order):
+    unique: dict[tuple[str, str, str], Marker] = {}
+    for marker in sorted(markers, key=_order):
+        unique.setdefault((marker.environment, marker.service, marker.id), marker)
+    for marker in unique.values():
         by_name.setdefault(marker.deployment, []).append(marker)
     deployments: list[Deployment] = []
     orphans: list[Marker] = []
@@ -67,8 +71,10 @@ def timeline(markers: Iterable[Marker]) -> Timeline:
     return Timeline(tuple(deployments), tuple(orphans))
 
 
-def _order(marker: Marker) -> tuple[int, str, str]:
-    return (marker.time_ns, marker.id, marker.type)
+def _order(marker: Marker) -> tuple[int, str, str, bytes]:
+    """By time; ties end at what the marker says, or else the order of arrival would show."""
+    said = msgspec.json.encode(marker, order="deterministic")
+    return (marker.time_ns, marker.id, marker.type, said)
 
 
 def _deployment(name: str, start: Marker, told: list[Marker]) -> Deployment:
