@@ -4,17 +4,7 @@ import { badge } from "./badges.js";
 import { confidenceChart } from "./confidence.js";
 import { changed, h, keyed, s, set, text } from "./elements.js";
 import { standing } from "./verdicts.js";
-import {
-  count,
-  counted,
-  figures,
-  metricOf,
-  nounOf,
-  odds,
-  segmentName,
-  span,
-  spoken,
-} from "./words.js";
+import { count, counted, figures, nounOf, odds, segmentName, span, spoken } from "./words.js";
 
 const SAID = {
   degraded: "Worse than its margin allows.",
@@ -31,15 +21,10 @@ export function metricPanel(level = "h4") {
   const segment = h("bdi", { class: "segment" });
   const role = h("span", { class: "role" });
   const chart = confidenceChart();
-  const blank = h("p", { class: "plain blank" }, "No look at it has been taken yet.");
   const words = evidenceWords();
   const head = h("header", {}, state.node, title, segment, role);
-  const node = h(
-    "article",
-    { class: "metric" },
-    head,
-    h("div", { class: "sides" }, chart.node, blank, words.node),
-  );
+  const sides = h("div", { class: "sides" }, chart.node, words.node);
+  const node = h("article", { class: "metric" }, head, sides);
 
   return {
     node,
@@ -60,7 +45,7 @@ export function metricPanel(level = "h4") {
       );
       const drawn = Boolean(cell.evidence?.at.length);
       set(chart.node, "hidden", !drawn);
-      set(blank, "hidden", drawn);
+      sides.classList.toggle("alone", !drawn);
       if (drawn && changed(chart.node, "data", [cell.evidence, markers])) {
         chart.update({ evidence: cell.evidence, markers });
       }
@@ -82,7 +67,7 @@ function evidenceWords() {
     update(cell) {
       const about = standing(cell);
       text(lead, SAID[about.state] ?? about.state);
-      keyed(list, rowsOf(cell, about), ({ term }) => term, pair);
+      keyed(list, rowsOf(about), ({ term }) => term, pair);
       harm.update(about.e_value, cell.evidence?.harm_threshold);
       safe.update(about.e_safe, cell.evidence?.safe_threshold);
       text(needed, about.needed ? neededWords(about) : "");
@@ -96,26 +81,25 @@ function neededWords({ metric, needed }) {
   return `Needs about ${more}, at the present rate ${span(needed.seconds)}.`;
 }
 
-function rowsOf(cell, about) {
-  const metric = metricOf(about, cell.evidence);
-  const said = figures(metric, about);
+function rowsOf(about) {
+  const said = figures(about, about);
   const noun = nounOf(about.metric);
   const arm = (term, level, size) => {
     const units = Number.isFinite(size) ? counted(size, noun) : "";
-    if (level === "unknown" && units) return { term, value: units, note: "" };
-    return { term, value: level, note: units && `of ${units}` };
+    if (level === "unknown" && about.state === "no_data") return { term, value: units, note: "" };
+    return { term, value: level, note: units && `${about.unit === "1" ? "of" : "from"} ${units}` };
   };
   const relative = Number.isFinite(about.relative_effect)
     ? figures({ unit: "relative" }, { effect: about.relative_effect }).effect
-    : "";
-  const extra = said.interval === "unknown" ? "" : `(${said.interval})`;
+    : "unknown";
+  const interval = said.interval === "unknown" ? "" : `(${said.interval})`;
   return [
     arm("Baseline", said.baseline, about.n_baseline),
     arm("Canary", said.canary, about.n_canary),
-    { term: "Difference", value: said.effect, note: extra },
+    { term: "Difference", value: said.effect, note: interval },
     { term: "Relative", value: relative, note: "" },
     { term: "Margin", value: said.margin, note: `${about.worse} is worse` },
-  ].filter(({ term, value }) => term !== "Relative" || (value && !said.effect.endsWith("%")));
+  ].filter(({ term, value }) => term === "Difference" || value !== "unknown");
 }
 
 function pair() {
@@ -167,35 +151,41 @@ function meter(kind, title) {
   };
 }
 
-/** Metrics that have nothing to draw, as one quiet line each: `{node, update(cells)}`. */
+/**
+ * Metrics that have nothing to draw: `{node, update(cells)}`. Those with something to say are a
+ * line each; those of the catalogue that never came are one line that opens.
+ */
 export function quietMetrics() {
-  const node = h("ul", { class: "quiet" });
+  const list = h("ul", {});
+  const summary = h("summary", {});
+  const names = h("p", {});
+  const absent = h("details", {}, summary, names);
+  const node = h("div", { class: "quiet" }, list, absent);
   return {
     node,
     update(cells) {
-      set(node, "hidden", cells.length === 0);
-      keyed(
-        node,
-        cells,
-        ({ metric }) => metric,
-        () => {
-          const state = badge();
-          const said = h("span", {});
-          return {
-            node: h("li", {}, state.node, " ", said),
-            update(about) {
-              state.update(about.state);
-              const sizes = Number.isFinite(about.n_baseline)
-                ? ` (baseline ${count(about.n_baseline)}, canary ${count(about.n_canary)})`
-                : "";
-              text(
-                said,
-                `${spoken(about.metric)}${sizes}: ${about.detail || SAID[about.state] || ""}`,
-              );
-            },
-          };
-        },
-      );
+      const never = cells.filter(({ state }) => state === "not_observed");
+      const told = cells.filter(({ state }) => state !== "not_observed");
+      keyed(list, told, ({ metric }) => metric, quietLine);
+      set(list, "hidden", told.length === 0);
+      set(absent, "hidden", never.length === 0);
+      const many = counted(never.length, "metrics");
+      text(summary, `${many} not observed for this service; nothing waits for them`);
+      text(names, never.map(({ metric }) => spoken(metric)).join(", "));
+    },
+  };
+}
+
+function quietLine() {
+  const state = badge();
+  const said = h("span", {});
+  return {
+    node: h("li", {}, state.node, " ", said),
+    update(about) {
+      state.update(about.state);
+      const [baseline, canary] = [about.n_baseline, about.n_canary].map(count);
+      const why = about.detail || SAID[about.state] || "";
+      text(said, `${spoken(about.metric)} (baseline ${baseline}, canary ${canary}): ${why}`);
     },
   };
 }

@@ -56,14 +56,14 @@ export function releaseDetail(section) {
     quiet.update(
       groups.filter((group) => !loud(group) && group.total).map(({ total }) => standing(total)),
     );
-    const drawn = evidence?.series ?? [];
+    const kinds = new Map((evidence?.metrics ?? []).map(({ metric, kind }) => [metric, kind]));
+    const drawn = (evidence?.series ?? []).map((each) => ({
+      series: { ...each, kind: kinds.get(each.metric) },
+      markers,
+      watermark,
+    }));
     set(series.node, "hidden", drawn.length === 0);
-    keyed(
-      series.body,
-      drawn.map((each) => ({ series: each, markers, watermark })),
-      (each) => each.series.metric,
-      seriesChart,
-    );
+    keyed(series.body, drawn, (each) => each.series.metric, seriesChart);
     set(segments.node, "hidden", !groups.some((group) => group.segments.length));
     tables.update({ metrics: groups, markers });
   }

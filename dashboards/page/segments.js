@@ -5,7 +5,7 @@ import { scale } from "./axes.js";
 import { h, keyed, s, set, text } from "./elements.js";
 import { metricPanel } from "./metric.js";
 import { standing } from "./verdicts.js";
-import { count, figures, keyOf, metricOf, odds, segmentName, spoken } from "./words.js";
+import { count, figures, keyOf, odds, segmentName, spoken } from "./words.js";
 
 const FIRST = 10; // rows before "show all"; more and the next metric is out of sight
 
@@ -129,7 +129,7 @@ function row() {
     update(item) {
       now = item;
       const about = standing(item.cell);
-      const said = figures(metricOf(about, item.cell.evidence), about);
+      const said = figures(about, about);
       state.update(about.state);
       text(open, segmentName(about.segment));
       set(open, "title", segmentName(about.segment));

@@ -2,17 +2,7 @@
 //
 // Pure functions of the JSON; nothing here decides anything that the verdict has not decided.
 
-import {
-  count,
-  counted,
-  epoch,
-  figures,
-  keyOf,
-  metricOf,
-  nounOf,
-  segmentName,
-  spoken,
-} from "./words.js";
+import { count, counted, epoch, figures, keyOf, nounOf, segmentName, spoken } from "./words.js";
 
 export const VERDICTS = ["degraded", "inconclusive", "no_data", "healthy"];
 const STATES = ["degraded", "undecided", "no_data", "safe", "not_observed"];
@@ -42,7 +32,7 @@ export function worstInWords(verdict) {
   const reason = worst(verdict);
   if (reason === null) return "";
   const place = isTotal(reason) ? "" : `, ${segmentName(reason.segment)}`;
-  const said = figures(metricOf(reason), reason);
+  const said = figures(reason, reason);
   const numbers =
     said.effect === "unknown"
       ? reason.state.replaceAll("_", " ")
@@ -116,9 +106,15 @@ export function metricsOf(verdict, evidence) {
   return groups.sort((a, b) => worse(a.top, b.top) || a.metric.localeCompare(b.metric));
 }
 
-/** What is known of a cell now: its reason, else the last look of its evidence. */
+/**
+ * What is known of a cell now: its reason, else the last look of its evidence.
+ *
+ * The margin is that of the evidence, which is in the metric's unit; that of a reason may be
+ * relative, and alone it does not say so.
+ */
 export function standing({ reason, evidence }) {
-  if (reason) return reason;
+  if (reason && !evidence) return { ...reason, kind: undefined, margin: null };
+  if (reason) return { ...reason, kind: evidence.kind, margin: evidence.margin };
   const last = (values) => values?.at(-1) ?? null;
   return {
     ...evidence,

@@ -56,21 +56,17 @@ const DURATIONS = [
  */
 export function measure(metric, magnitude) {
   const { unit, kind } = metric;
-  // Counts have no level that both arms share: their difference is always relative.
-  if (kind === "count") return { factor: 100, level: "%", difference: "%" };
-  if (unit === "1" && (kind === "proportion" || kind === undefined)) {
-    return { factor: 100, level: "%", difference: "points" };
-  }
-  if (unit === "1" || unit === "%" || unit === "relative") {
-    return { factor: unit === "%" ? 1 : 100, level: "%", difference: "%" };
-  }
+  if (unit === "1") return { factor: 100, level: "%", difference: "points" };
+  if (unit === "relative") return { factor: 100, level: "%", difference: "%" };
   if (unit === "s" || unit === "ms") {
     const seconds = unit === "ms" ? 1e-3 : 1;
     const size = Math.abs(magnitude * seconds) || 1;
     const [, step, suffix] = DURATIONS.find(([limit]) => size < limit);
     return { factor: seconds / step, level: suffix, difference: suffix };
   }
-  return { factor: 1, level: unit, difference: unit };
+  // A count is told as a rate of the whole traffic, so that arms of unequal size compare.
+  const said = kind === "count" ? `${unit}/h` : unit;
+  return { factor: 1, level: said, difference: said };
 }
 
 /** Decimals that show a span of this size to two digits. */
@@ -193,12 +189,6 @@ export const spoken = (metric) => String(metric).replaceAll("_", " ");
 export function segmentName(segment) {
   const parts = Object.entries(segment ?? {}).map(([key, value]) => `${key} ${value}`);
   return parts.length ? parts.join(", ") : "total";
-}
-
-/** The metric of a reason, as `measure` wants it; a reason alone does not say its kind. */
-export function metricOf(reason, looks) {
-  const relative = reason.baseline === null && reason.effect === reason.relative_effect;
-  return { unit: reason.unit, kind: looks?.kind ?? (relative ? "count" : undefined) };
 }
 
 /** What a metric and segment are called in maps: equal for equal segments in any order. */

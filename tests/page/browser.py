@@ -24,6 +24,10 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 PATIENCE_S: Final = 20  # the longest wait for something that comes; a slow machine needs it
+_POLLS: Final = (
+    "return performance.getEntriesByType('resource')"
+    ".filter(({name}) => name.endsWith('/v1/page')).length"
+)
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS: Final = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -110,6 +114,23 @@ class Window:
             self.driver, PATIENCE_S, 0.05, ignored_exceptions=[StaleElementReferenceException]
         )
         waiting.until(lambda _: condition())
+
+    def polls(self) -> int:
+        """How often the page has asked for its data."""
+        return int(self.run(_POLLS))
+
+    def after_polls(self, condition: Callable[[], object] = lambda: True) -> None:
+        """Waits until the page has drawn what the server says now, and the condition holds.
+
+        The page polls whenever it is seen again; that is said to it here, again and again.
+        """
+        before = self.polls()
+
+        def drawn() -> bool:
+            self.run("document.dispatchEvent(new Event('visibilitychange'))")
+            return self.polls() >= before + 3 and bool(condition())  # the third: two are drawn
+
+        self.wait(drawn)
 
     def one(self, css: str) -> WebElement:
         """The first element that matches."""

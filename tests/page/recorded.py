@@ -56,7 +56,7 @@ class Effect:
     @property
     def unit(self) -> str:
         """The metric's unit."""
-        return {"proportion": "1", "duration": "s", "count": "events"}[self.kind]
+        return {"proportion": "1", "duration": "s", "count": "orders"}[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,18 @@ def course(effect: Effect, *, start: int, end: int, seed: int, step: int = 10 * 
     wide = error * np.sqrt(
         (1 + _PRIOR / np.maximum(units, 1e-9)) * np.log((units / _PRIOR + 1) / 0.0025)
     )
-    margin = effect.margin * (effect.level if effect.kind == "duration" else 1.0)
-    beyond = (estimate - margin) / error * (1 if effect.worse == "higher" else -1)
+    level = 1.0 if effect.kind == "proportion" else effect.level
+    margin = effect.margin * level
+    scale = level if effect.kind == "count" else 1.0  # a count is estimated relative to its level
+    beyond = (estimate - margin / scale) / error if scale else np.zeros(len(at))
+    beyond = beyond * (1 if effect.worse == "higher" else -1)
+    estimate, wide = estimate * scale, wide * scale
     known = (n_a > 0) & (n_b > 2)
     harm = np.where(known, _mixture(beyond, units), 1.0)
     safe = np.where(known, _mixture(-beyond, units), 1.0)
     state = _state(harm, safe, bool(known.any()))
     last = -1 if known.any() else None
-    relative = estimate / effect.level if effect.kind != "count" else estimate
+    relative = estimate / max(effect.level, 1e-9)
     looks = EvidenceMetric(
         metric=effect.metric, segment=dict(effect.segment), kind=effect.kind, unit=effect.unit,
         worse=effect.worse, margin=margin, state=state, gates=effect.gates, indicative=False,
@@ -99,8 +103,8 @@ def course(effect: Effect, *, start: int, end: int, seed: int, step: int = 10 * 
     )  # fmt: skip
     reason = Reason(
         metric=effect.metric, segment=dict(effect.segment), state=state, worse=effect.worse,
-        baseline=None if effect.kind == "count" or last is None else float(levels[0]),
-        canary=None if effect.kind == "count" or last is None else float(levels[1]),
+        baseline=None if last is None else levels[0],
+        canary=None if last is None else levels[1],
         effect=looks.effect[-1], low=looks.low[-1], high=looks.high[-1],
         relative_effect=None if last is None else float(relative[-1]), unit=effect.unit,
         e_value=float(harm[-1]), e_safe=float(safe[-1]), p_value=min(1.0, 1 / float(harm.max())),
@@ -125,7 +129,8 @@ def _estimates(
     a, b = np.maximum(n_a, 1).astype(np.float64), np.maximum(n_b, 1).astype(np.float64)
     if effect.kind == "count":
         odds = effect.share / (1 - effect.share)
-        return b / a / odds - 1, np.sqrt(1 / a + 1 / b), (0.0, 0.0)
+        change = b / a / odds - 1
+        return change, np.sqrt(1 / a + 1 / b), (effect.level, effect.level * float(1 + change[-1]))
     if effect.kind == "proportion":
         bad_a = np.cumsum(rng.binomial(np.diff(n_a, prepend=0), 1 - effect.level))
         bad_b = np.cumsum(rng.binomial(np.diff(n_b, prepend=0), 1 - effect.level - effect.change))
@@ -175,10 +180,28 @@ def throughput(
     baseline = rng.poisson(np.where(live, rate * (1 - share), rate))
     canary = rng.poisson(rate * share * (1 - drop))
     return EvidenceSeries(
-        metric=metric, unit="events", at=[int(ms) for ms in at], width_ms=step,
+        metric=metric, unit="orders", at=[int(ms) for ms in at], width_ms=step,
         baseline=[float(n) for n in baseline],
         canary=[float(n) if on else None for n, on in zip(canary, live, strict=True)],
     )  # fmt: skip
+
+
+def submission_share(
+    effect: Effect, *, start: int, end: int, seed: int, step: int = 30 * MINUTE
+) -> EvidenceSeries:
+    """The share of good ones in each half-hour, of both arms; None where an arm had none."""
+    rng = np.random.default_rng(seed)
+    at = np.arange(start - 12 * step, end, step)
+    rate = effect.per_hour * step / HOUR * _busy(at)
+    live = at >= start
+    n_a = rng.poisson(np.where(live, rate * (1 - effect.share), rate))
+    n_b = np.where(live, rng.poisson(rate * effect.share), 0)
+    good = effect.level, effect.level + effect.change
+    shares = [
+        [float(rng.binomial(k, p) / k) if k else None for k in n]
+        for n, p in zip((n_a, n_b), good, strict=True)
+    ]
+    return EvidenceSeries(effect.metric, "1", [int(ms) for ms in at], step, *shares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +251,8 @@ def story(
             ("order_confirmations", per_hour * 0.96, drop),
         )
     ]
+    if effects[0].kind == "proportion":
+        series.insert(1, submission_share(effects[0], start=start, end=end, seed=seed))
     told = markers or (EvidenceMarker(start, "deployment.started", share),)
     looks = [each.looks for each in courses if each.reason.state != "no_data"]
     release = Release(judgement, start * 1_000_000, ended and ended * 1_000_000)

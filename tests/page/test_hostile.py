@@ -50,7 +50,7 @@ def overflow(window: Window) -> int:
     return int(window.run("return document.documentElement.scrollWidth - innerWidth"))
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", NAMED, ids=("long", "img", "bidi", "ships", "lines", "quotes"))
 def test_a_name_is_text_wherever_it_stands(window: Window, stage: Stage, name: str) -> None:
     stage.show([release_named(name)])
     stage.change(

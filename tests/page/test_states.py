@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import Final
 
 import pytest
 
@@ -15,11 +14,6 @@ from tests.page.recorded import NOW, four_releases
 from tests.page.stage import Fault, Stage
 
 pytestmark = pytest.mark.page
-
-POLLED: Final = (
-    "return performance.getEntriesByType('resource')"
-    ".filter(({name}) => name.endsWith('/v1/page')).length"
-)
 
 
 def as_a_shell_reads_it(command: str) -> list[str]:
@@ -36,12 +30,6 @@ def command(window: Window, title: str) -> list[str]:
     return as_a_shell_reads_it(
         str(box.find_element("css selector", "code").get_property("textContent"))
     )
-
-
-def after_a_poll(window: Window) -> None:
-    """Waits until the page has asked and drawn once more than now."""
-    asked = window.run(POLLED)
-    window.wait(lambda: window.run(POLLED) >= asked + 2)
 
 
 def test_before_anything_arrives_the_page_says_how_to_send_a_first_event(window: Window) -> None:
@@ -129,7 +117,7 @@ def test_a_quiet_stream_is_said_to_be_quiet(window: Window, stage: Stage) -> Non
     window.wait(lambda: window.every("#notice"))
     assert "no event has arrived for 4 min 10 s" in window.text("#notice")
     stage.change(quiet_s=1.0)
-    window.wait(lambda: not window.every("#notice"))
+    window.after_polls(lambda: not window.every("#notice"))
 
 
 def test_judging_far_behind_the_stream_is_said(window: Window, stage: Stage) -> None:
@@ -157,14 +145,12 @@ def test_out_of_reach_the_last_picture_stays_and_says_since_when(
     window.open("order-api-1.42.0")
     window.wait(lambda: window.every(".estimate"))
     stage.fault = fault
-    window.wait(lambda: "The server has not answered since" in window.text("#notice"))
+    window.after_polls(lambda: "The server has not answered since" in window.text("#notice"))
     assert why in window.text("#notice")
     assert "21 May 2026, 09:59:30 UTC" in window.text("#notice")
     assert window.every(".estimate"), "the last picture stays"
-    since = window.text("#notice").split(":")[:2]
     stage.fault = None
-    window.wait(lambda: not window.every("#notice"))
-    assert since
+    window.after_polls(lambda: not window.every("#notice"))
     assert window.every(".estimate")
 
 
@@ -175,7 +161,7 @@ def test_out_of_reach_from_the_start_the_page_says_so(window: Window, stage: Sta
     assert "it answers 500" in window.text("#notice")
     assert "Nothing to show yet" in window.text("#loading")
     stage.fault = None
-    window.wait(lambda: window.every("#view"))
+    window.after_polls(lambda: window.every("#view"))
 
 
 def test_an_answer_without_any_field_is_an_empty_page(window: Window, stage: Stage) -> None:
@@ -211,17 +197,17 @@ def test_what_has_not_changed_is_not_drawn_again(window: Window, stage: Stage) -
     stage.show_four_releases()
     window.open("order-api-1.42.0")
     window.wait(lambda: window.every(".estimate"))
-    after_a_poll(window)
+    window.after_polls()
     window.run(
         "window.seen = [];"
         "new MutationObserver((all) => seen.push(...all.map(({target}) => target.nodeName)))"
         ".observe(document.body, {subtree: true, childList: true, attributes: true,"
         " characterData: true})"
     )
-    after_a_poll(window)
+    window.after_polls()
     assert window.run("return seen") == []
     stage.change(watermark_ns=NOW * 1_000_000)
-    window.wait(lambda: "10:00:00" in window.text(".stat.time"))
+    window.after_polls(lambda: "10:00:00" in window.text(".stat.time"))
     assert set(window.run("return seen")) <= {"TIME", "#text"}
 
 
@@ -232,7 +218,7 @@ def test_a_new_verdict_appears_and_what_was_open_stays_open(window: Window, stag
     window.wait(lambda: window.every(".estimate"))
     window.run("document.querySelector('.metric .slider').focus()")
     stage.show([still, bad, good, silent])
-    window.wait(lambda: len(window.every(".row")) == 4)
+    window.after_polls(lambda: len(window.every(".row")) == 4)
     assert window.focused().get_attribute("class") == "slider"
     assert "1 degraded" in str(window.run("return document.title"))
 
@@ -242,20 +228,19 @@ def test_a_hidden_page_asks_for_nothing_until_it_is_seen_again(
 ) -> None:
     stage.show_four_releases()
     window.open()
-    hide = (
-        "Object.defineProperty(document, 'hidden', {configurable: true, get: () => arguments0});"
+    seen = (
+        "Object.defineProperty(document, 'hidden', {configurable: true, get: () => !arguments0});"
         "document.dispatchEvent(new Event('visibilitychange'))"
     )
-    after_a_poll(window)
-    window.run(hide.replace("arguments0", "true"))
-    window.wait(lambda: window.run(POLLED) >= 2)
-    # Timers run in order: when one set now for later than two polls fires, none was missed.
+    window.wait(lambda: window.polls() >= 3)  # by its own clock
+    window.run(seen.replace("arguments0", "false"))
+    asked = window.polls()
+    # Timers fire in order: when one set now for later than two polls fires, none was missed.
     window.run("window.later = 0; setTimeout(() => { later = 1 }, 5000)")
-    asked = window.run(POLLED)
     window.wait(lambda: window.run("return later"))
-    assert window.run(POLLED) <= asked + 1, "at most the poll that was under way"
-    window.run(hide.replace("arguments0", "false"))
-    window.wait(lambda: window.run(POLLED) > asked + 1)
+    assert window.polls() <= asked + 1, "at most the poll that was under way"
+    window.run(seen.replace("arguments0", "true"))
+    window.wait(lambda: window.polls() > asked + 1)
 
 
 def test_a_copied_command_says_that_it_was_copied(window: Window) -> None:
