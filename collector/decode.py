@@ -151,13 +151,13 @@ def _columns(said: Sequence[Said]) -> _Columns:
             time_ns[place] = parsed
     return _Columns(
         texts={
-            "service": Column(*coded([event.service for event in said])),
-            "type": Column(*coded([event.type for event in said])),
-            "environment": Column(*coded([_or(event.environment, PRODUCTION) for event in said])),
-            "version": Column(*coded([event.version or "" for event in said])),
-            "track": Column(*coded([event.track or "" for event in said])),
-            "outcome": Column(*coded([_or(event.outcome, OK) for event in said])),
-            "subject": Column(*coded([event.subject or "" for event in said])),
+            "service": _column([event.service for event in said], ""),
+            "type": _column([event.type for event in said], ""),
+            "environment": _column([event.environment for event in said], PRODUCTION),
+            "version": _column([event.version for event in said], ""),
+            "track": _column([event.track for event in said], ""),
+            "outcome": _column([event.outcome for event in said], OK),
+            "subject": _column([event.subject for event in said], ""),
         },
         ids=[event.id for event in said],
         refs=[event.ref or "" for event in said],
@@ -169,8 +169,12 @@ def _columns(said: Sequence[Said]) -> _Columns:
     )
 
 
-def _or(text: str | None, default: str) -> str:
-    return default if text is None else text
+def _column(values: Sequence[str | None], default: str) -> Column:
+    codes, words = coded(values)
+    if None in words:  # absent in some events: it becomes the default, once for all of them
+        merged, names = coded([default if word is None else word for word in words])
+        return Column(merged[codes], names)
+    return Column(codes, tuple(word for word in words if word is not None))
 
 
 def _faults(columns: _Columns) -> dict[int, Fault]:

@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 
 from analyzers.facts import Column, Words
-from collector.texts import coded
 
 _WORD: Final = np.dtype("<u8")
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -26,8 +25,8 @@ def keys(
 ) -> tuple[Words, Words]:
     """The identity of each event, and of the event that it answers, uint64 of shape (n, 2) both.
 
-    The identity is that of (environment, service, id); zeros stand for an empty ref. Each distinct
-    text is digested once: in a stream of questions and answers, or one sent twice, that is half.
+    The identity is that of (environment, service, id); zeros stand for an empty ref. Digests are
+    most of what this costs, so a question that stands in the same batch is not digested again.
     """
     n = len(ids)
     pairs = environment.codes * len(service.words) + service.codes
@@ -38,19 +37,23 @@ def keys(
         for pair in np.unique(pairs).tolist()
     }
     rows = [row for row, ref in enumerate(refs) if ref]
-    names = [*ids, *(refs[row] for row in rows)]
+    names, answered = list(ids), [refs[row] for row in rows]
     shared = b""  # what begins every name, if it is one and the same for all
     if len(prefixes) == 1:
         shared = prefixes.popitem()[1].encode()
     else:
         begins = [prefixes[pair] for pair in pairs.tolist()]
-        names = list(map(add, [*begins, *(begins[row] for row in rows)], names))
-    codes, distinct = coded(names)
-    table = _words([blake2b(shared + name.encode(), digest_size=16).digest() for name in distinct])
-    table = table.reshape(-1, 2)
-    answered = np.zeros((n, 2), np.uint64)
-    answered[rows] = table[codes[n:]]
-    return table[codes[:n]], answered
+        answered = [begins[row] + name for row, name in zip(rows, answered, strict=True)]
+        names = list(map(add, begins, names))
+    places = dict(zip(names, range(n), strict=True)) if rows else {}
+    unknown = [name for name in dict.fromkeys(answered) if name not in places]
+    places.update(zip(unknown, range(n, n + len(unknown)), strict=True))
+    names += unknown
+    digests = [blake2b(shared + name.encode(), digest_size=16).digest() for name in names]
+    table = _words(digests).reshape(-1, 2)
+    ref = np.zeros((n, 2), np.uint64)
+    ref[rows] = table[[places[name] for name in answered]]
+    return table[:n], ref
 
 
 def key(environment: str, service: str, name: str) -> tuple[int, int]:
