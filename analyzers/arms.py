@@ -146,7 +146,11 @@ def share_over(deployment: Deployment, shown: Ints) -> Floats:
 
 def replaced(deployment: Deployment, sealed: Iterable[Cells], flow: str) -> str:
     """The version that a deployment replaces: what its marker says, or the one with most events
-    in the 24 h before it; if nothing was seen before, the first other version seen after."""
+    in the 24 h before it; if nothing was seen before, the first other version seen after.
+
+    What was shown after the start slice does not count as before: once that slice is sealed, no
+    later cell changes the answer, and a restart gives the same one.
+    """
     if deployment.replaces:
         return deployment.replaces
     start = deployment.started_ns // SLICE_NS
@@ -163,11 +167,12 @@ def replaced(deployment: Deployment, sealed: Iterable[Cells], flow: str) -> str:
                 continue
             mine = cells.of == i
             near = mine & (cells.slice < start) & (cells.slice >= start - day)
+            near &= cells.shown <= start
             if near.any():
                 before[series.version] = before.get(series.version, 0) + int(
                     cells.count[near].sum()
                 )
-            later = cells.slice[mine & (cells.slice >= start)]
+            later = cells.shown[mine & (cells.slice >= start)]
             if len(later):
                 known = after.get(series.version, int(later.min()))
                 after[series.version] = min(known, int(later.min()))

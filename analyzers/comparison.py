@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.arms import CANARY, Rows, no_rows, stack
+from analyzers.arms import BASELINE, CANARY, Rows, no_rows, stack
 from analyzers.contrast.kernels import Count, Kernel, Proportion, Ranks, Strata
 from analyzers.facts import Floats, Ints
 from analyzers.histogram import PER_OCTAVE, quantile, shift_of
@@ -22,8 +22,11 @@ from analyzers.policy import Kind, Metric
 # their scores to look normal. Proportions have an exact kernel, which needs none: at 20, a segment
 # of one order a day would wait three weeks between looks.
 STRATUM_UNITS: Final = {
-    Kind.PROPORTION: 8, Kind.COUNT: 20, Kind.DURATION: 20, Kind.AMOUNT: 20, Kind.GAUGE: 20,
+    Kind.PROPORTION: 8, Kind.COUNT: 20, Kind.DURATION: 20,
 }  # fmt: skip
+# Shown but not judged yet: a gauge is autocorrelated and an amount heavy-tailed, and a rank test
+# of either raises false alarms or has no margin in the metric's unit.
+SHOWN: Final = frozenset({Kind.GAUGE, Kind.AMOUNT})
 _BLOCK: Final = 256  # strata computed at once: bounds memory, not results
 
 
@@ -52,7 +55,8 @@ class Comparison:
         self.baseline_at: list[int] = []
         self.units = np.zeros(2)  # of closed strata
         self.bad = np.zeros(2)
-        self.indicative = metric.kind in (Kind.COUNT, Kind.GAUGE) and not metric.exposure
+        bare_count = metric.kind is Kind.COUNT and not metric.exposure
+        self.indicative = bare_count or metric.kind in SHOWN
         self.log_harm_max = 0.0
         self._level = -np.log(promotion_error_rate)
         self._open = no_rows()
@@ -81,7 +85,8 @@ class Comparison:
         if self.first_seen is None and len(occupied):
             self.first_seen = int(occupied[0])
         self.baseline_at += rows.shown[rows.units[:, 0] > 0].tolist()
-        if self.metric.kind is Kind.GAUGE:
+        if self.metric.kind in SHOWN:
+            self._gather(rows)
             return
         rows = stack(self._open, rows)
         share = np.concatenate([self._open_share, share])
@@ -158,10 +163,12 @@ class Comparison:
             total = np.maximum(np.add.reduceat(weight, starts), 1.0)
             part = np.add.reduceat(weight * share, starts) / total
         of = np.searchsorted(ends, rows.bin_of)
-        if self.metric.kind in (Kind.DURATION, Kind.AMOUNT):
-            for number, counts in zip(rows.bin.tolist(), rows.bin_counts, strict=True):
-                self._bins[number] = self._bins.get(number, np.zeros(2)) + counts
+        self._gather(rows)
         return Strata(units, bad, part, of, rows.bin, rows.bin_counts)
+
+    def _gather(self, rows: Rows) -> None:
+        for number, counts in zip(rows.bin.tolist(), rows.bin_counts, strict=True):
+            self._bins[number] = self._bins.get(number, np.zeros(2)) + counts
 
     def _harm_up(self) -> bool:
         return self.metric.kind is Kind.PROPORTION or self.metric.worse == "higher"
@@ -221,21 +228,20 @@ class Comparison:
             return values - 1.0
         return np.exp2(values / PER_OCTAVE) - 1.0
 
-    def _median(self, arm: int) -> float | None:
+    def median(self, arm: int) -> float | None:
+        """The median of an arm's values in the metric's unit, within 1.1 %; None without any."""
         numbers = np.array(list(self._bins), np.int64)
         counts = np.array([pair[arm] for pair in self._bins.values()], np.int64)
         return quantile(numbers, counts, 0.5, self.metric.quantum) if len(numbers) else None
 
     def baseline_level(self) -> float | None:
         """The baseline's level in the metric's unit: share of good, median, or None."""
-        if self.metric.kind is Kind.PROPORTION:
-            if not self.units[0]:
-                return None
-            share = float(self.bad[0] / self.units[0])
-            return share if self.metric.worse == "higher" else 1.0 - share
-        if self.metric.kind in (Kind.DURATION, Kind.AMOUNT):
-            return self._median(0)
-        return None
+        if self.metric.kind is not Kind.PROPORTION:
+            return self.median(BASELINE)
+        if not self.units[0]:
+            return None
+        share = float(self.bad[0] / self.units[0])
+        return share if self.metric.worse == "higher" else 1.0 - share
 
 
 def _between(rows: Rows, start: int, stop: int) -> Rows:

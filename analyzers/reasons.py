@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.arms import Key
-from analyzers.comparison import Comparison
+from analyzers.arms import CANARY, Key
+from analyzers.comparison import SHOWN, Comparison
 from analyzers.evidence import Evidence, Stop
 from analyzers.facts import SLICE_NS, SLICE_S
 from analyzers.policy import Criticality, Kind, Measure, Metric
@@ -20,7 +20,7 @@ _METHODS: Final = {
     Kind.PROPORTION: "exact block e-process averaged with a t mixture on Mantel-Haenszel scores",
     Kind.COUNT: "exact binomial e-process averaged with a t mixture, given the share",
     Kind.DURATION: "t mixture on stratified rank scores",
-    Kind.AMOUNT: "t mixture on stratified rank scores",
+    Kind.AMOUNT: "shown, not yet judged",
     Kind.GAUGE: "shown, not yet judged",
 }
 _SILENCE: Final = "silence e-process on occupied slices"
@@ -91,6 +91,10 @@ def _reason(evidence: Evidence, key: Key, at: int, state: State) -> Reason:
         relative = effect
         effect, low, high = (_times(base, value) for value in (effect, low, high))
         canary = None if base is None or effect is None else base + effect
+    if metric.kind in SHOWN:
+        canary = comparison.median(CANARY)
+        effect = None if base is None or canary is None else canary - base
+        relative = effect / base if effect is not None and base else None
     gates = evidence.gates(key, comparison, at)
     return Reason(
         metric=key[0],
@@ -211,7 +215,7 @@ def _rate(evidence: Evidence, comparison: Comparison, at: int) -> float | None:
 def _needed(evidence: Evidence, comparison: Comparison, at: int) -> Needed | None:
     """How many more events until the bound on the side of harm is inside the margin, as the
     interval's width shrinks with the square root of their number; and how long that takes."""
-    if comparison.metric.kind is Kind.GAUGE or comparison.indicative:
+    if comparison.indicative:
         return None
     n = float(comparison.seen.sum())
     path, size = comparison.path, comparison.metric.margin.size

@@ -225,7 +225,7 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     verdicts: list[Verdict] = []
     alerts: list[Alert] = []
     if ticked or touched:
-        _seal(state, policy, touched)
+        _seal(state, policy, touched, frontier=open_from)
         memory.done -= touched
         for name in sorted(state.evidence.keys() - memory.done):
             news = _announce(state, name, inbox.complete, policy)
@@ -323,19 +323,44 @@ def _orphans(state: State) -> list[Reject]:
     return found
 
 
-def _seal(state: State, policy: Policy, touched: set[str]) -> None:
-    """Hands the slices that have closed to every open release, and keeps them."""
+def _seal(state: State, policy: Policy, touched: set[str], *, frontier: int) -> None:
+    """Hands the slices that have closed, from ``frontier`` on, to every open release, and keeps
+    them."""
     sealed, state.unsealed = state.unsealed.split(state.memory.open_from or 0)
+    if len(sealed):
+        state.sealed.append(sealed)
+    touched = touched | _renamed(state, sealed, policy, frontier)
     for name, evidence in state.evidence.items():
         if name not in touched:
             evidence.advance(sealed)
-    if len(sealed):
-        state.sealed.append(sealed)
     if len(state.sealed) > _ARCHIVE_PARTS:
         state.sealed = [_within(merge(state.sealed), state, policy)]
     for deployment in state.timeline.deployments:
         if deployment.name in touched:
             _reopen(state, deployment, policy)
+
+
+def _renamed(state: State, sealed: Cells, policy: Policy, frontier: int) -> set[str]:
+    """The releases whose markers do not say what they replace, where it shows only now: slices
+    before the start were still open, or no other version had been seen."""
+    names = set()
+    for name, evidence in state.evidence.items():
+        deployment = evidence.deployment
+        if deployment.replaces or name in state.memory.done:
+            continue
+        if deployment.started_ns // SLICE_NS >= frontier:
+            version = replaced(deployment, state.sealed, _flow_name(policy))
+        elif not evidence.replaces:
+            version = replaced(deployment, [sealed], _flow_name(policy))
+        else:
+            continue
+        if version != evidence.replaces:
+            names.add(name)
+    return names
+
+
+def _flow_name(policy: Policy) -> str:
+    return next((m.name for m in policy.metrics if m.measure is Measure.FLOW), "")
 
 
 def _within(cells: Cells, state: State, policy: Policy) -> Cells:
@@ -347,8 +372,8 @@ def _within(cells: Cells, state: State, policy: Policy) -> Cells:
 def _evidence(state: State, deployment: Deployment, policy: Policy) -> Evidence:
     if len(state.sealed) > 1:
         state.sealed = [merge(state.sealed)]
-    flow = next((m.name for m in policy.metrics if m.measure is Measure.FLOW), "")
-    evidence = Evidence(deployment, replaced(deployment, state.sealed, flow), policy)
+    version = replaced(deployment, state.sealed, _flow_name(policy))
+    evidence = Evidence(deployment, version, policy)
     for cells in state.sealed:
         evidence.advance(cells)
     return evidence
