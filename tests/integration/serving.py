@@ -119,7 +119,7 @@ def _await_ready(running: Daemon) -> None:
 
 def order(number: int, **said: object) -> dict[str, object]:
     """One order event; later numbers happened later."""
-    minute, second = divmod(number, 60)
+    minute, second = divmod(number // 10, 60)
     hour, minute = divmod(minute, 60)
     plain: dict[str, object] = {
         "id": f"o-{number}",
