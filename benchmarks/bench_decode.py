@@ -38,7 +38,7 @@ def orders(count: int, *, seed: int = 1) -> list[bytes]:
     said: list[dict[str, object]] = []
     for i in range(count // 2):
         at = f"2026-05-21T{i // 3600 % 24:02d}:{i // 60 % 60:02d}:{i % 60:02d}"
-        shared = {
+        shared: dict[str, object] = {
             "service": "order-api",
             "environment": "production",
             "version": chance.choice(("1.41.3", "1.42.0")),
@@ -50,8 +50,16 @@ def orders(count: int, *, seed: int = 1) -> list[bytes]:
                 "channel": chance.choice(("edi", "phone", "portal", "web", "mail")),
             },
         }
-        asked = {"id": f"order-{i:08d}", "time": f"{at}.120Z", "type": "order.submitted"}
-        answer = {"id": f"conf-{i:08d}", "time": f"{at}.870Z", "type": "order.confirmed"}
+        asked: dict[str, object] = {
+            "id": f"order-{i:08d}",
+            "time": f"{at}.120Z",
+            "type": "order.submitted",
+        }
+        answer: dict[str, object] = {
+            "id": f"conf-{i:08d}",
+            "time": f"{at}.870Z",
+            "type": "order.confirmed",
+        }
         seconds = round(chance.lognormvariate(1, 0.5), 3)
         said += [asked | shared, answer | shared | {"ref": asked["id"], "value": seconds}]
     return [json.dumps(one, separators=(",", ":")).encode() for one in said]
