@@ -60,7 +60,7 @@ def run(
     screen.announce(len(orders), plan, dials, demanded())
     pace_s = 0.0 if fast or not console.is_terminal else DAY_S
     try:
-        with serving(port or 0, sleep=sleep, now_s=now_s) as running:
+        with serving(port or 0, sleep=sleep) as running:
             screen.line(f"Live page: {running.url}/")
             told = _Telling(running, screen)
             with screen:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import queue
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import as_file, files
@@ -28,7 +30,7 @@ import msgspec
 import pipeline
 from analyzers.verdict import Alert
 from pipeline import daemon_client
-from pipeline.daemon_client import Daemon, DaemonError
+from pipeline.daemon_client import Daemon
 
 ALERTS_PORT: Final = "PLIMSOLL_DEMO_ALERTS_PORT"
 # Importing takes seconds on a small busy machine; a daemon that is not there by then will not be.
@@ -87,27 +89,31 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def serving(
-    port: int, *, sleep: Callable[[float], None], now_s: Callable[[], float]
-) -> Iterator[Running]:
-    """A daemon with the demo's policy on a temporary state; it and its state are gone afterwards.
+def serving(port: int, *, sleep: Callable[[float], None]) -> Iterator[Running]:
+    """A daemon with the demo's policy on a temporary state; both are gone afterwards.
 
     ``port`` 0 takes a free one. DemoError if it does not start.
     """
     alerts: queue.SimpleQueue[Alert] = queue.SimpleQueue()
     with (
+        _ended_in_order(),
         tempfile.TemporaryDirectory(prefix="plimsoll-demo-") as state,
         as_file(files("pipeline.data") / "demo.yml") as policy,
         _ear(alerts) as alerts_port,
     ):
         arguments = ["serve", "--config", str(policy), "--state", state, "--port", str(port)]
         lines: deque[str] = deque(maxlen=_LINES_KEPT)
+        urls: queue.SimpleQueue[str] = queue.SimpleQueue()
         process = _start(arguments, environment(os.environ, alerts_port))
-        reading = Thread(target=_read, args=(process, lines), daemon=True)
+        reading = Thread(target=_read, args=(process, lines, urls), daemon=True)
         reading.start()
         try:
-            url = _url(process, lines, sleep=sleep, until_s=now_s() + START_S, now_s=now_s)
-            yield Running(daemon_client.connect(url, sleep), process, alerts, lines)
+            daemon = _connected(urls, sleep)
+            if daemon is None:
+                told = "".join(f"\n  {line}" for line in lines)
+                raise DemoError(f"the daemon did not start. It said:{told}")
+            with closing(daemon.client):
+                yield Running(daemon, process, alerts, lines)
         finally:
             process.terminate()
             try:
@@ -119,22 +125,42 @@ def serving(
 
 
 def environment(outside: Mapping[str, str], alerts_port: int) -> dict[str, str]:
-    """The child's environment: the same code as this process, and no proxy to this machine."""
+    """The child's environment: the same code as this process, none of our own settings, and no
+    proxy, since it speaks to this machine only."""
+    kept = {
+        name: value
+        for name, value in outside.items()
+        if not name.startswith("PLIMSOLL_") and not name.lower().endswith("_proxy")
+    }
     code = str(Path(pipeline.__file__).parents[1])
-    known = {name: value for name, value in outside.items() if not name.startswith("PLIMSOLL_")}
-    return known | {
+    return kept | {
         "PYTHONPATH": os.pathsep.join(filter(None, (code, outside.get("PYTHONPATH")))),
         "PYTHONUNBUFFERED": "1",
-        "NO_PROXY": "127.0.0.1",
         ALERTS_PORT: str(alerts_port),
     }
 
 
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM ends the process as an exception does: the child is ended and the state removed."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _start(arguments: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
     # In our process group: whatever a terminal tells us, Ctrl-C or hanging up, it hears as well.
-    command = "from pipeline.cli import main; main()"
     return subprocess.Popen(  # noqa: S603 - our own interpreter, our own arguments
-        [sys.executable, "-P", "-c", command, *arguments],
+        [sys.executable, "-P", "-m", "pipeline", *arguments],
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -144,36 +170,38 @@ def _start(arguments: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
     )
 
 
-def _read(process: subprocess.Popen[str], lines: deque[str]) -> None:
-    for line in process.stdout or ():
-        lines.append(line.rstrip())
+def _read(process: subprocess.Popen[str], lines: deque[str], urls: queue.SimpleQueue[str]) -> None:
+    """Keeps what the child says last; puts the address that it serves into ``urls``, and an empty
+    one when it ends."""
+    if process.stdout is None:
+        return
+    with process.stdout as said:
+        for line in said:
+            lines.append(line.rstrip())
+            if found := re.search(r"serves (http://\S+?)/? with", line):
+                urls.put(found[1])
+    urls.put("")
 
 
-def _url(
-    process: subprocess.Popen[str],
-    lines: deque[str],
-    *,
-    sleep: Callable[[float], None],
-    until_s: float,
-    now_s: Callable[[], float],
-) -> str:
-    """Where the daemon says it serves, once it is ready."""
-    while now_s() < until_s:
-        said = re.search(r"serves (http://\S+?)/? ", " ".join(lines))
-        if said and _ready(said[1]):
-            return said[1]
-        if process.poll() is not None:
-            break
-        sleep(_LOOK_S)
-    told = "".join(f"\n  {line}" for line in lines)
-    raise DemoError(f"the daemon did not start; try another --port. It said:{told}")
-
-
-def _ready(url: str) -> bool:
+def _connected(urls: queue.SimpleQueue[str], sleep: Callable[[float], None]) -> Daemon | None:
+    """The daemon, once it is ready; None if it ends or takes too long."""
     try:
-        return httpx.get(f"{url}/readyz", trust_env=False).is_success
-    except httpx.TransportError:
-        return False
+        url = urls.get(timeout=START_S)
+    except queue.Empty:
+        return None
+    if not url:
+        return None
+    daemon = daemon_client.connect(url, sleep)
+    for _ in range(round(START_S / _LOOK_S)):
+        try:
+            if daemon.client.get(f"{url}/readyz").is_success:
+                return daemon
+        except httpx.TransportError:
+            if not urls.empty():  # it has ended
+                break
+        sleep(_LOOK_S)
+    daemon.client.close()
+    return None
 
 
 @contextmanager
@@ -202,6 +230,3 @@ def _ear(alerts: queue.SimpleQueue[Alert]) -> Iterator[int]:
         finally:
             server.shutdown()
             serving.join()
-
-
-__all__ = ["DaemonError", "DemoError", "Running", "serving"]

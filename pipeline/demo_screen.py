@@ -19,7 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from analyzers.policy import Metric, Policy
-from analyzers.verdict import Alert, Reason, Status, Verdict
+from analyzers.verdict import Alert, Impact, Reason, Status, Verdict
+from pipeline.render import needs, span
 from pipeline.story import (
     BAKE_DAYS,
     CANARY_SHARE,
@@ -206,11 +207,36 @@ def effect_words(reason: Reason) -> str:
     what = spoken(reason.metric) + (f" ({where})" if where else "")
     if reason.effect is None:
         return f"{what}: not known yet"
-    factor, unit = (100, " points") if reason.unit == "1" else (1, f" {reason.unit}")
-    bounds = [
-        "?" if bound is None else f"{bound * factor:+.1f}" for bound in (reason.low, reason.high)
-    ]
-    return f"{what}: {reason.effect * factor:+.1f}{unit} ({bounds[0]} to {bounds[1]})"
+    share = reason.unit == "1"
+    words = f"{what}: {_signed(reason, reason.effect)} {'points' if share else reason.unit}"
+    if not share and reason.relative_effect is not None:
+        words += f" or {reason.relative_effect:+.0%}"
+    low, high = reason.low, reason.high
+    if low is not None and high is not None:
+        words += f" ({_signed(reason, low)} to {_signed(reason, high)})"
+    elif low is not None:
+        words += f" (above {_signed(reason, low)})"
+    elif high is not None:
+        words += f" (below {_signed(reason, high)})"
+    if reason.needed:
+        words += f", {needs(reason.needed)}"
+    return words
+
+
+def _signed(reason: Reason, value: float) -> str:
+    return f"{value * (100 if reason.unit == '1' else 1):+.1f}"
+
+
+def cost_words(impact: Impact) -> str:
+    """What a harm has cost so far, in words.
+
+    >>> from analyzers.verdict import Impact
+    >>> cost_words(Impact(9.6, 5.0, 12.0, "orders"))
+    'about 10 orders'
+    """
+    if impact.unit == "s":
+        return f"about {span(impact.events)} of waiting"
+    return f"about {impact.events:.0f} {impact.unit}"
 
 
 def margin_words(metric: Metric) -> str:
@@ -231,7 +257,7 @@ def _row(outcome: Outcome, dials: Dials) -> tuple[str, str, Text, str, str]:
     if verdict.verdict == "degraded" and (reason := telling(verdict)):
         harm = effect_words(reason)
         if verdict.impact:
-            harm += f"; about {verdict.impact.events:.0f} {verdict.impact.unit} harmed"
+            harm += f"; it cost {cost_words(verdict.impact)}"
     return (
         f"{release.deployment} {release.version}",
         release.injected(dials),

@@ -11,8 +11,15 @@ import pytest
 from rich.console import Console
 
 from analyzers.policy import Criticality, Kind, Margin, Measure, Metric, Policy
-from analyzers.verdict import Action, Impact, Reason, State, Status, Verdict
-from pipeline.demo_screen import Outcome, Screen, effect_words, margin_words, telling
+from analyzers.verdict import Action, Impact, Needed, Reason, State, Status, Verdict
+from pipeline.demo_screen import (
+    Outcome,
+    Screen,
+    cost_words,
+    effect_words,
+    margin_words,
+    telling,
+)
 from pipeline.story import DayBatch, Dials, Tally, releases
 
 SUCCESS = Metric(
@@ -100,7 +107,13 @@ def test_a_verdict_is_printed_when_it_changes_and_only_then() -> None:
 
 def test_the_summary_says_what_was_decided_after_how_many_orders_and_the_harm() -> None:
     summary = printed()[printed().index("released") :]
-    for part in ("1.3.0", "rejects 90%", "degraded, rollback", "250 orders", "about 17 orders"):
+    for part in (
+        "1.3.0",
+        "rejects 90%",
+        "degraded, rollback",
+        "250 orders",
+        "it cost about 17 orders",
+    ):
         assert part in " ".join(summary.split())
 
 
@@ -121,7 +134,7 @@ def test_a_narrow_terminal_gets_lines_instead_of_a_table_and_nothing_is_cut(widt
     summary = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     summary = " ".join(summary[summary.rindex("released:") :].split())
     assert "decided: degraded, rollback" in summary
-    assert summary.endswith("about 17 orders harmed")
+    assert summary.endswith("it cost about 17 orders")
     assert "…" not in summary
 
 
@@ -143,7 +156,16 @@ def test_an_effect_is_said_in_points_or_in_its_unit_with_its_interval() -> None:
     assert effect_words(reason("degraded")) == shown
     assert effect_words(reason("no_data", effect=None)).endswith("not known yet")
     open_ended = msgspec.structs.replace(reason("undecided"), low=None)
-    assert "(? to -12.0)" in effect_words(open_ended)
+    assert effect_words(open_ended).endswith("-21.0 points (below -12.0)")
+    wide_open = msgspec.structs.replace(open_ended, high=None, needed=Needed(40, 7200))
+    assert effect_words(wide_open).endswith("-21.0 points, needs about 40 more events (2 h)")
+    slow = reason("degraded", metric="order_confirmation_time", effect=52.0, unit="s")
+    slow = msgspec.structs.replace(slow, relative_effect=0.58, low=29.0, high=None)
+    assert effect_words(slow).endswith(": +52.0 s or +58% (above +29.0)")
+
+
+def test_a_cost_in_seconds_is_said_as_a_span() -> None:
+    assert cost_words(Impact(15_700.0, 0.0, 0.0, "s")) == "about 4 h 21 min of waiting"
 
 
 def test_margins_are_said_with_their_direction() -> None:
