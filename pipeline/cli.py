@@ -201,15 +201,15 @@ def verdict(*, deployment: str, url: str, wait: int, interval: int, form: str) -
             click.echo(f"\r\x1b[2K{line}", err=True, nl=False)
 
     try:
-        daemon = daemon_client.connect(url, clock.sleep)
-        found = gate.await_decision(
-            daemon,
-            deployment,
-            wait_s=wait,
-            interval_s=max(1, interval),
-            now_s=clock.monotonic_s,
-            show=show,
-        )
+        with daemon_client.connect(url, clock.sleep) as daemon:
+            found = gate.await_decision(
+                daemon,
+                deployment,
+                wait_s=wait,
+                interval_s=max(1, interval),
+                now_s=clock.monotonic_s,
+                show=show,
+            )
     except daemon_client.DaemonError as error:
         refuse(error)
     finally:
@@ -289,7 +289,8 @@ def mark(
             runbook=runbook,
         )
         body = render.as_json(marker)
-        daemon_client.connect(url, clock.sleep).send_marker(body.encode())
+        with daemon_client.connect(url, clock.sleep) as daemon:
+            daemon.send_marker(body.encode())
     except (marking.MarkError, daemon_client.DaemonError) as error:
         refuse(error)
     click.echo(body)

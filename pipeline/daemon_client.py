@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -34,11 +34,20 @@ class UnreachableError(DaemonError):
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A daemon at ``url``. ``sleep`` waits for some seconds; a test lets it return at once."""
+    """A daemon at ``url``. ``sleep`` waits for some seconds; a test lets it return at once.
+
+    Used in a ``with`` block, its connections are closed at the end.
+    """
 
     url: str
     client: httpx.Client
     sleep: Callable[[float], None]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
 
     def verdict(self, deployment: str, *, attempts: int = ATTEMPTS) -> Verdict:
         """The latest verdict of a deployment; UnreachableError if the daemon is away."""

@@ -23,6 +23,9 @@ from pipeline.clock import StreamClock
 # What one turn may bring in bytes: with its cells it stays well below what one row of the
 # checkpoint takes, and one body at its limit fits in.
 TURN_BYTES: Final = 64 << 20
+# Where several senders are at work, those that were answered by one turn send again at once; so
+# long a pause lets them share the next one, and its commit, instead of every second one.
+GATHER_S: Final = 0.004
 # Upkeep (compaction, retention) after so many commits: rare enough to cost nothing, often enough
 # that a restart reads few blobs.
 UPKEEP_TURNS: Final = 256
@@ -111,6 +114,7 @@ class Engine:
         self._slice: int | None = None
         self._lag_s = 0.0
         self._committed_at_s: float | None = None
+        self._company = False  # the last turn had several requests: more are on their way
         self._stopping = False
 
     # --- what the faces read ----------------------------------------------------------------
@@ -165,6 +169,8 @@ class Engine:
                 self._room.open()
             while not self._stopping or len(self._room):
                 await self._room.wait(timeout_s=self._until_tick_s())
+                if self._company:
+                    await asyncio.sleep(GATHER_S)
                 await self._step(turns)
         finally:
             self._room.close("the daemon has stopped; send it again when it is back")
@@ -180,6 +186,7 @@ class Engine:
         self._room.close("the daemon is stopping; send it again when it is back")
 
     async def _step(self, turns: Turns) -> None:
+        self._company = len(self._room) > 1
         requests = self._room.take(events=self._limits.batch_events, size=TURN_BYTES)
         clock_ns = self._clock.now_ns()
         if not requests and not self._passed(clock_ns):

@@ -27,6 +27,13 @@ _ACTION_STYLE: Final[dict[Action, str]] = {
     "wait": "yellow",
     "hold": "yellow",
 }
+_STATE_STYLE: Final[dict[State, str]] = {
+    "degraded": "bold red",
+    "undecided": "yellow",
+    "no_data": "dim",
+    "safe": "green",
+    "not_observed": "dim",
+}
 _STATE_ORDER: Final[dict[State, int]] = {
     "degraded": 0,
     "undecided": 1,
@@ -133,33 +140,38 @@ def _most(needed: Sequence[Needed]) -> Needed:
 
 
 def _reasons(reasons: Sequence[Reason]) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("metric", overflow="fold", ratio=1)
-    table.add_column("state", no_wrap=True)
-    for title in ("effect", "margin", "evidence", "events"):
-        table.add_column(title, justify="right", no_wrap=True)
+    """Two lines a reason rather than a table: a log of a CI job has 80 columns."""
     seen = [reason for reason in reasons if reason.state != "not_observed"]
     ordered = sorted(seen, key=lambda r: (_STATE_ORDER[r.state], not r.gates, -r.e_value))
+    parts: list[RenderableType] = []
     for reason in ordered[:REASONS_SHOWN]:
         segment = ",".join(f"{name}={value}" for name, value in sorted(reason.segment.items()))
-        table.add_row(
-            Text(f"{reason.metric} {segment}".rstrip()),
-            Text(reason.state),
-            _effect(reason),
-            number(reason.margin),
-            number(reason.e_value),
-            f"{reason.n_baseline + reason.n_canary}",
+        parts.append(
+            Text.assemble(
+                (f"  {reason.state:10} ", _STATE_STYLE[reason.state]),
+                f"{reason.metric} {segment}".rstrip(),
+                "" if reason.gates else "  (does not gate)",
+            )
         )
-    parts: list[RenderableType] = [table] if ordered else []
+        parts.append(Text(f"             {_numbers(reason)}", style="dim"))
     if len(ordered) > REASONS_SHOWN:
-        parts.append(Text(f"and {len(ordered) - REASONS_SHOWN} more; --format json has them"))
+        parts.append(Text(f"  and {len(ordered) - REASONS_SHOWN} more; --format json has them"))
     unseen = [reason.metric for reason in reasons if reason.state == "not_observed"]
     if unseen:
         parts.append(Text(f"not observed: {', '.join(unseen)}", style="dim"))
     return Group(*parts)
 
 
-def _effect(reason: Reason) -> str:
-    if reason.effect is None:
-        return "-"
-    return f"{number(reason.effect)} ({number(reason.low)} .. {number(reason.high)})"
+def _numbers(reason: Reason) -> str:
+    parts = []
+    if reason.effect is not None:
+        bounds = f"{number(reason.low)} .. {number(reason.high)}"
+        parts.append(f"effect {number(reason.effect)} ({bounds})")
+    parts += [
+        f"margin {number(reason.margin)}",
+        f"evidence {number(reason.e_value)}",
+        f"{reason.n_baseline} + {reason.n_canary} events",
+    ]
+    if reason.needed is not None:
+        parts.append(needs(reason.needed))
+    return ", ".join(parts)

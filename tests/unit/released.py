@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
@@ -80,7 +79,7 @@ def verdict(deployment: str = "d-42", **said: Any) -> Verdict:
 
 def undecided(deployment: str = "d-43", **said: Any) -> Verdict:
     """A verdict that must wait for more."""
-    more = reason(state="undecided", e_value=math.nan, needed=Needed(140, 2100))
+    more = reason(state="undecided", e_value=3.0, needed=Needed(140, 2100))
     plain = verdict(deployment, verdict="inconclusive", action="wait", score=50, reasons=[more])
     return msgspec.structs.replace(plain, **said)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from typing import Any
 
 import httpx
@@ -87,8 +88,10 @@ def test_before_the_state_is_loaded_every_deployment_must_wait() -> None:
 
 
 def test_a_number_that_is_none_comes_out_as_null_and_never_as_nan() -> None:
-    told = strict(get(snapshot(undecided()), "/v1/verdicts/d-43"))
+    odd = undecided(reasons=[reason(e_value=math.nan, low=math.inf)])
+    told = strict(get(snapshot(odd), "/v1/verdicts/d-43"))
     assert told["reasons"][0]["e_value"] is None
+    assert told["reasons"][0]["low"] is None
 
 
 def test_verdicts_can_be_filtered_by_service_version_and_environment() -> None:
