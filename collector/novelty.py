@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from analyzers.facts import NS_PER_S, Batch, Bools, Ints, Marker, Words
+from analyzers.facts import NS_PER_S, Batch, Bools, Ints, Marker, Reject, Words
 from collector import digests, times
 
 # One identity as kept in a blob: the key in two words, the content, the second of event time.
@@ -52,13 +52,24 @@ class Seen:
     sender could choose ids that all fall into one place. It never changes an answer.
     """
 
-    __slots__ = ("_content", "_count", "_floor_s", "_keys", "_limit", "_salt", "_seconds", "_slots")
+    __slots__ = (
+        "_content",
+        "_count",
+        "_floor_s",
+        "_keys",
+        "_limit",
+        "_looked_at",
+        "_salt",
+        "_seconds",
+        "_slots",
+    )
 
     def __init__(self, *, limit: int = 50_000_000, salt: int = 0x9E3779B97F4A7C15) -> None:
         self._limit = limit
         self._salt = np.uint64((salt | 1) & 0xFFFF_FFFF_FFFF_FFFF)
         self._floor_s = 0
         self._count = 0
+        self._looked_at = 0  # how many there were when it was last asked what can be forgotten
         self._keys = np.empty((_ROWS_MIN, 2), np.uint64)
         self._content = np.empty(_ROWS_MIN, np.uint64)
         self._seconds = np.empty(_ROWS_MIN, np.uint32)
@@ -122,18 +133,22 @@ class Seen:
     def forget(self, before_ns: int | None = None) -> int:
         """Drops what happened before a time, and above the limit what was entered first.
 
-        Gives back how many were dropped for the limit: those lay within the horizon. Rows are
-        moved only once an eighth of them can go, so it may be called often.
+        Gives back how many were dropped for the limit: those lay within the horizon. What is too
+        old counts as stale at once, while its memory is freed only after an eighth more has been
+        entered, so this may be called at every turn.
         """
         if before_ns is not None:
             self._floor_s = max(self._floor_s, before_ns // NS_PER_S - _FIRST_S)
+        if self._count <= min(self._looked_at * 9 // 8, self._limit):
+            return 0
         alive = self._seconds[: self._count] >= self._floor_s
         excess = int(np.count_nonzero(alive)) - self._limit
         if excess > 0:
             excess += self._limit // 8
             alive[np.flatnonzero(alive)[:excess]] = False
-        if np.count_nonzero(alive) <= self._count * 7 // 8:
+        if not alive.all():
             self._keep(alive)
+        self._looked_at = self._count
         return max(excess, 0)
 
     def _add(self, keys: Words, content: Words, seconds: Seconds) -> tuple[Bools, Bools]:
@@ -210,16 +225,17 @@ class Novel:
     """What was new in a batch, and what of the rest was why left out.
 
     ``duplicates`` are events and markers that were there before, ``conflicts`` those among them
-    that said something else then (the first stands). ``repeated`` are rejects that were there
-    before. ``stale`` are events, markers and rejects from before the horizon, of which nobody can
-    say whether they are new. ``fresh`` are the identities to be kept, for ``Seen.load``, and
-    ``newest_ns`` the newest event time among them.
+    that said something else then (the first stands). ``repeated`` are the rejects that were there
+    before: left out of the batch, and still bad input to be counted. ``stale`` is the number of
+    events, markers and rejects from before the horizon, of which nobody can say whether they are
+    new. ``fresh`` are the identities to be kept, for ``Seen.load``, and ``newest_ns`` is the time
+    before which all of them happened (see ``newest``).
     """
 
     batch: Batch
     duplicates: int
     conflicts: int
-    repeated: int
+    repeated: tuple[Reject, ...]
     stale: int
     fresh: bytes
     newest_ns: int
@@ -255,9 +271,9 @@ def keep_new(batch: Batch, seen: Seen) -> Novel:
     fresh = seen.rows(begin)
     return Novel(
         batch=kept,
-        duplicates=fact.old + marker.old,
+        duplicates=int(np.count_nonzero(fact.old) + np.count_nonzero(marker.old)),
         conflicts=fact.conflicts + marker.conflicts,
-        repeated=reject.old,
+        repeated=tuple(compress(rejects, reject.old.tolist())),
         stale=fact.stale + marker.stale + reject.stale,
         fresh=fresh,
         newest_ns=newest(fresh),
@@ -266,22 +282,22 @@ def keep_new(batch: Batch, seen: Seen) -> Novel:
 
 @dataclass(frozen=True, slots=True)
 class _Sifted:
+    """Which of n things are new, and which were there before; the rest is stale."""
+
     new: Bools
-    old: int
+    old: Bools
     conflicts: int
     stale: int
 
 
 def _sift(seen: Seen, keys: Words, content: Words, time_ns: Ints) -> _Sifted:
+    new, old = np.zeros(len(keys), np.bool_), np.zeros(len(keys), np.bool_)
     if not len(keys):
-        return _Sifted(np.empty(0, np.bool_), 0, 0, 0)
-    fit = time_ns >= seen.floor_ns
-    new = np.zeros(len(keys), np.bool_)
-    rows = np.flatnonzero(fit)
+        return _Sifted(new, old, 0, 0)
+    rows = np.flatnonzero(time_ns >= seen.floor_ns)
     new[rows], conflicting = seen.add(keys[rows], content[rows], time_ns[rows])
-    count = int(np.count_nonzero(new))
-    conflicts = int(np.count_nonzero(conflicting))
-    return _Sifted(new, len(rows) - count, conflicts, len(keys) - len(rows))
+    old[rows] = ~new[rows]
+    return _Sifted(new, old, int(np.count_nonzero(conflicting)), len(keys) - len(rows))
 
 
 def _identities(markers: Sequence[Marker]) -> tuple[Words, Words]:
@@ -293,12 +309,12 @@ def _identities(markers: Sequence[Marker]) -> tuple[Words, Words]:
 
 
 def newest(blob: bytes) -> int:
-    """The newest event time in kept identities, to the second, in nanoseconds; 0 if there is none.
+    """The end of the second in which the newest of kept identities happened, 0 if there is none.
 
-    Whatever is older than that second is not in the blob.
+    The end, because times are kept to the second: nothing in the blob is newer than this.
     """
     words = _unpacked(blob)
-    return (int(words[:, 3].max()) + _FIRST_S) * NS_PER_S if len(words) else 0
+    return (int(words[:, 3].max()) + 1 + _FIRST_S) * NS_PER_S - 1 if len(words) else 0
 
 
 def merged(blobs: Sequence[bytes], *, before_ns: int = 0) -> bytes:

@@ -35,7 +35,7 @@ def test_what_is_new_is_kept_as_it_is() -> None:
     batch = decoded(event(id="a"), event(id="b"), marker(), b"garbage")
     news = kept(batch)
     assert news.batch is batch
-    assert (news.duplicates, news.conflicts, news.repeated, news.stale) == (0, 0, 0, 0)
+    assert (news.duplicates, news.conflicts, news.repeated, news.stale) == (0, 0, (), 0)
 
 
 def test_of_a_batch_sent_twice_nothing_is_kept() -> None:
@@ -44,7 +44,7 @@ def test_of_a_batch_sent_twice_nothing_is_kept() -> None:
     news = kept(batch, seen)
     assert (len(news.batch.facts), news.batch.markers, news.batch.rejects) == (0, (), ())
     assert len(news.batch.rows) == 0
-    assert (news.duplicates, news.conflicts, news.repeated) == (3, 0, 1)
+    assert (news.duplicates, news.conflicts, news.repeated) == (3, 0, batch.rejects)
     assert news.fresh == b""
     assert news.newest_ns == 0
 
@@ -55,7 +55,8 @@ def test_within_a_batch_the_first_stands_and_rows_keep_their_place() -> None:
     assert news.batch.rows.tolist() == [1, 2]
     assert news.batch.facts.value[0] == 1
     assert [reject.index for reject in news.batch.rejects] == [0]
-    assert (news.duplicates, news.conflicts, news.repeated) == (2, 1, 1)
+    assert (news.duplicates, news.conflicts) == (2, 1)
+    assert [reject.index for reject in news.repeated] == [5]
 
 
 def test_equal_ids_with_other_content_are_conflicts_across_batches_too() -> None:
@@ -88,7 +89,7 @@ def test_an_event_a_marker_and_a_reject_may_have_the_same_id() -> None:
     seen = Seen()
     for said in (event(id="7", value="x"), event(id="7"), marker(id="7")):
         news = kept(decoded(said), seen)
-        assert (news.duplicates, news.repeated) == (0, 0)
+        assert (news.duplicates, news.repeated) == (0, ())
 
 
 def test_a_corrected_event_counts_under_the_id_of_the_refused_one_in_either_order() -> None:
@@ -106,7 +107,7 @@ def test_kept_identities_are_known_again_after_a_restart() -> None:
     after.load(blobs)
     assert len(after) == 4
     news = kept(decoded(event(id="a", value=9), event(id="b"), marker(), b"bad"), after)
-    assert (news.duplicates, news.conflicts, news.repeated) == (3, 1, 1)
+    assert (news.duplicates, news.conflicts, len(news.repeated)) == (3, 1, 1)
 
 
 def test_loading_the_same_identities_twice_changes_nothing() -> None:
@@ -150,6 +151,19 @@ def test_the_horizon_never_moves_back() -> None:
     assert seen.floor_ns == NOON_NS
 
 
+def test_memory_is_freed_once_an_eighth_more_has_been_entered() -> None:
+    seen = Seen()
+    keys, content = identities(3_000)
+    entered(seen, keys[:1_000], content[:1_000], at_ns=NOON_NS)
+    seen.forget()
+    entered(seen, keys[1_000:1_100], content[1_000:1_100], at_ns=NOON_NS + NS_PER_S)
+    seen.forget(NOON_NS + NS_PER_S)
+    assert len(seen) == 1_100
+    entered(seen, keys[1_100:1_200], content[1_100:1_200], at_ns=NOON_NS + NS_PER_S)
+    seen.forget()
+    assert len(seen) == 200
+
+
 def test_above_the_limit_what_was_entered_first_is_dropped_and_counted() -> None:
     seen = Seen(limit=800)
     keys, content = identities(1_000)
@@ -161,7 +175,7 @@ def test_above_the_limit_what_was_entered_first_is_dropped_and_counted() -> None
 
 def test_the_newest_time_of_kept_identities_is_told() -> None:
     news = kept(decoded(event(id="a"), event(id="b", time="2026-05-21T12:30:00.5Z"), b"bad"))
-    assert news.newest_ns == newest(news.fresh) == NOON_NS + 1800 * NS_PER_S
+    assert news.newest_ns == newest(news.fresh) == NOON_NS + 1801 * NS_PER_S - 1
     assert newest(b"") == 0
 
 
