@@ -6,8 +6,10 @@ import math
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from analyzers.arms import CANARY, Key
+from analyzers.cells import Segment
 from analyzers.comparison import SHOWN, Comparison
 from analyzers.evidence import Evidence, Stop
 from analyzers.facts import SLICE_NS, SLICE_S
@@ -95,76 +97,32 @@ def _reason(evidence: Evidence, key: Key, at: int, state: State) -> Reason:
         canary = comparison.median(CANARY)
         effect = None if base is None or canary is None else canary - base
         relative = effect / base if effect is not None and base else None
-    gates = evidence.gates(key, comparison, at)
-    return Reason(
-        metric=key[0],
-        segment=dict(key[1]),
-        state=state,
-        worse=metric.worse,
+    return replace(
+        _blank(metric, key[1], state),
         baseline=base,
         canary=canary,
         effect=effect,
         low=low,
         high=high,
         relative_effect=relative,
-        unit=metric.unit,
         e_value=_plain(comparison.log_harm),
         e_safe=_plain(comparison.log_safe),
-        p_value=math.exp(-max(0.0, min(comparison.log_harm_max, 690.0))),
+        p_value=_p_value(comparison.log_harm_max),
         n_baseline=int(comparison.seen[0]),
         n_canary=int(comparison.seen[1]),
-        margin=signed_margin(metric),
-        method=_METHODS[metric.kind],
-        gates=gates,
+        gates=evidence.gates(key, comparison, at),
         indicative=comparison.indicative,
         needed=_needed(evidence, comparison, at) if state == "undecided" else None,
         detail=_detail(comparison, state),
     )
 
 
-def _detail(comparison: Comparison, state: State) -> str:
-    if state == "no_data":
-        arm = "baseline" if not comparison.seen[0] else "canary"
-        return f"nothing from the {arm} yet"
-    if comparison.metric.kind is Kind.COUNT and comparison.indicative:
-        return "indicative: a count needs exposure events, a declared share alone is not enough"
-    return ""
-
-
-def _silence(evidence: Evidence, key: Key, state: State) -> Reason:
-    stop: Stop = evidence.stops[key]
-    metric = evidence.policy.metric(key[0])
-    return Reason(
-        metric=key[0],
-        segment=dict(key[1]),
-        state=state,
-        worse=metric.worse,
-        baseline=None,
-        canary=None,
-        effect=None,
-        low=None,
-        high=None,
-        relative_effect=None,
-        unit=metric.unit,
-        e_value=_plain(stop.log_e),
-        e_safe=0.0,
-        p_value=math.exp(-max(0.0, min(stop.log_e_max, 690.0))),
-        n_baseline=stop.seen[0],
-        n_canary=stop.seen[1],
-        margin=signed_margin(metric),
-        method=_SILENCE,
-        gates=False,
-        indicative=False,
-        needed=None,
-        detail=f"canary seen in {stop.seen[1]} slices, baseline in {stop.seen[0]}",
-    )
-
-
-def _not_observed(metric: Metric) -> Reason:
+def _blank(metric: Metric, segment: Segment, state: State) -> Reason:
+    """What can be said of a metric without any evidence."""
     return Reason(
         metric=metric.name,
-        segment={},
-        state="not_observed",
+        segment=dict(segment),
+        state=state,
         worse=metric.worse,
         baseline=None,
         canary=None,
@@ -183,6 +141,34 @@ def _not_observed(metric: Metric) -> Reason:
         gates=False,
         indicative=False,
         needed=None,
+    )
+
+
+def _detail(comparison: Comparison, state: State) -> str:
+    if state == "no_data":
+        arm = "baseline" if not comparison.seen[0] else "canary"
+        return f"nothing from the {arm} yet"
+    if comparison.metric.kind is Kind.COUNT and comparison.indicative:
+        return "indicative: a count needs exposure events, a declared share alone is not enough"
+    return ""
+
+
+def _silence(evidence: Evidence, key: Key, state: State) -> Reason:
+    stop: Stop = evidence.stops[key]
+    return replace(
+        _blank(evidence.policy.metric(key[0]), key[1], state),
+        e_value=_plain(stop.log_e),
+        p_value=_p_value(stop.log_e_max),
+        n_baseline=stop.seen[0],
+        n_canary=stop.seen[1],
+        method=_SILENCE,
+        detail=f"canary seen in {stop.seen[1]} slices, baseline in {stop.seen[0]}",
+    )
+
+
+def _not_observed(metric: Metric) -> Reason:
+    return replace(
+        _blank(metric, (), "not_observed"),
         detail="no event of this metric has come for this service",
     )
 
@@ -246,6 +232,11 @@ def _minus(value: float | None) -> float | None:
 
 def _times(base: float | None, value: float | None) -> float | None:
     return None if base is None or value is None else base * value
+
+
+def _p_value(log_e_max: float) -> float:
+    """The running p-value: one over the largest e-value so far (Ville)."""
+    return math.exp(-max(0.0, min(log_e_max, 690.0)))
 
 
 def _plain(log_e: float) -> float:
