@@ -213,22 +213,35 @@ def _read_text(cutting: _Cutting, blocks: Iterator[bytes], limits: Limits) -> It
     begin = begin.removeprefix(_BYTE_ORDER_MARK)
     _refuse_foreign(cutting.source, begin)
     blocks = chain((begin,), blocks)
-    if begin.lstrip().startswith(b"["):
+    if _is_spread(begin):
         body = b"".join(_first(blocks, limits.body_bytes))
-        first, _, rest = body.partition(b"\n")
-        if not (_is_json(first) and rest.strip()):  # an array is one line, or many unfinished ones
-            if len(body) > limits.body_bytes:
+        whole = len(body) <= limits.body_bytes
+        if whole and _is_json(body):
+            yield from cutting.take(_split(body, limits))
+            return
+        if begin.lstrip().startswith(b"["):
+            if not whole:
                 raise TooLargeError(
                     f"{cutting.source} is one JSON array over {limits.body_bytes} bytes "
                     "(limits.body_bytes); write one event a line, as in jq -c '.[]'"
                 )
-            yield from cutting.take(
-                split(body, shape=Shape.UNKNOWN, line_bytes=limits.line_bytes, most=len(body))
-            )
+            yield from cutting.take(_split(body, limits))  # what is sound in a broken array
             return
         blocks = chain(_slices(body), blocks)
     for block in blocks:
         yield from cutting.feed(block)
+
+
+def _is_spread(begin: bytes) -> bool:
+    """Whether a stream seems to be one JSON value: an array, or an object over several lines."""
+    first, found, rest = begin.lstrip().partition(b"\n")
+    if first.startswith(b"["):
+        return not (found and rest.strip() and _is_json(first))
+    return first.startswith(b"{") and bool(found) and not _is_json(first)
+
+
+def _split(body: bytes, limits: Limits) -> list[bytes]:
+    return split(body, shape=Shape.UNKNOWN, line_bytes=limits.line_bytes, most=len(body))
 
 
 def _refuse_foreign(source: str, begin: bytes) -> None:

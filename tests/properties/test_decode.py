@@ -80,7 +80,7 @@ def mutants(draw: st.DrawFn) -> bytes:
 anything = st.binary(max_size=60) | near_misses | mutants()
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(anything, max_size=6))
 def test_every_payload_is_exactly_one_fact_marker_or_reject(payloads: list[bytes]) -> None:
     batch = decode(payloads, attributes=frozenset({"region"}), limits=Limits())
@@ -95,7 +95,7 @@ def test_every_payload_is_exactly_one_fact_marker_or_reject(payloads: list[bytes
         assert len(column) == len(batch.facts)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(anything, min_size=1, max_size=6))
 def test_what_becomes_of_a_payload_does_not_depend_on_its_batch(payloads: list[bytes]) -> None:
     whole = decode(payloads, attributes=frozenset(), limits=Limits())
@@ -108,7 +108,7 @@ def test_what_becomes_of_a_payload_does_not_depend_on_its_batch(payloads: list[b
     assert whole.facts.content.tolist() == [c for b in alone for c in b.facts.content.tolist()]
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.lists(events, min_size=1, max_size=5))
 def test_valid_events_come_back_as_they_were_said(said: list[dict[str, Any]]) -> None:
     asked = {name for one in said for name in one.get("attributes", {})}
@@ -132,7 +132,7 @@ def test_valid_events_come_back_as_they_were_said(said: list[dict[str, Any]]) ->
             assert column.strings()[row] == one.get("attributes", {}).get(name, "")
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(events | near_misses.map(json.loads))
 def test_the_quick_and_the_slow_way_read_the_same(said: Any) -> None:
     payload = json.dumps(said).encode()
@@ -143,7 +143,7 @@ def test_the_quick_and_the_slow_way_read_the_same(said: Any) -> None:
     assert [r.reason for r in quick.rejects] == [r.reason for r in slow.rejects]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     st.from_regex(
         r"(1999|20[0-9]{2}|2100)-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9]"

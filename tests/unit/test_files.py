@@ -201,6 +201,17 @@ def test_lines_that_begin_with_an_array_are_still_lines(tmp_path: Path) -> None:
     assert payloads(big, body_bytes=200) == [b"[1]", *LINES * 9]
 
 
+def test_one_object_over_several_lines_is_one_payload(tmp_path: Path) -> None:
+    path = written(tmp_path, "marker.json", json.dumps(event(), indent=2).encode() + b"\n")
+    (payload,) = payloads(path)
+    assert json.loads(payload) == event()
+
+
+def test_lines_after_a_broken_one_are_still_lines(tmp_path: Path) -> None:
+    path = written(tmp_path, "stream", LINES[0][:-1] + b"\n" + NDJSON)
+    assert payloads(path) == payloads(path, body_bytes=200) == [LINES[0][:-1], *LINES]
+
+
 def test_an_array_over_the_limit_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "big.json", b"[" + b",".join(LINES) + b"]")
     with pytest.raises(TooLargeError, match=r"big\.json is one JSON array over 200 .* one event a"):
