@@ -50,12 +50,23 @@ def watch(quiet: Quiet, seen: Bools, share: Floats) -> tuple[Quiet, Floats]:
     expected = REST * share / (REST * share + 1 - share)
     learned = np.where(slices >= LEARNED_AFTER, REST * before / np.maximum(slices, 1), 0.0)
     theta = np.minimum(np.maximum(expected, learned), 0.99)
-    grown = quiet.run + np.cumsum(np.where(seen, 0.0, -np.log1p(-theta)))
-    lost = np.maximum.accumulate(np.where(seen, grown, -np.inf))  # where the last bet was lost
-    run = np.where(np.isfinite(lost), grown - lost, grown)
+    run = _runs(quiet.run, seen, -np.log1p(-theta))
     k = before + seen
     weight = _WEIGHT / (k + 1.0) ** 2
     unopened = _WEIGHT / (k + 2.0)  # at most the sum of the weights still to come
     e = np.log(weight * np.exp(np.minimum(run, _OVERFLOW)) + unopened)
     log_e = np.where(run > _OVERFLOW, np.log(weight) + run, e)
     return Quiet(quiet.slices + len(seen), int(k[-1]), float(run[-1])), log_e
+
+
+def _runs(run: float, seen: Bools, gain: Floats) -> Floats:
+    """The log wealth of the open bet after each slice: it grows until the canary shows.
+
+    Added up one after the other: a difference of running sums would depend, in its last bit, on
+    where the blocks of slices were cut.
+    """
+    path = []
+    for there, more in zip(seen.tolist(), gain.tolist(), strict=True):
+        run = 0.0 if there else run + more
+        path.append(run)
+    return np.array(path)

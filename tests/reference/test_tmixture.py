@@ -1,0 +1,111 @@
+"""The one-sided t mixture: what it is at the null, at extremes, and by quadrature."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import integrate, special, stats
+
+from analyzers.contrast.batches import Batches
+from analyzers.contrast.tmixture import PHIS, log_e, log_e_one_sided
+from analyzers.facts import Floats
+
+
+def sums(u: Floats) -> tuple[Floats, Floats, Floats]:
+    """n, total and square after each of the scores (last axis)."""
+    n = np.broadcast_to(np.arange(1.0, u.shape[-1] + 1), u.shape)
+    return n, np.cumsum(u, axis=-1), np.cumsum(u * u, axis=-1)
+
+
+@pytest.mark.parametrize("phi", PHIS)
+@pytest.mark.parametrize(("n", "t"), [(3, 0.7), (8, -1.5), (40, 2.4), (40, -6.0)])
+def test_it_is_the_integral_over_half_normal_effects(phi: float, n: int, t: float) -> None:
+    """scipy's noncentral t over its central one, averaged over effects of sd 1 / sqrt(phi)."""
+    nu = n - 1
+
+    def inside(delta: float) -> float:
+        prior = 2 * stats.norm.pdf(delta, scale=1 / np.sqrt(phi))
+        return float(prior * stats.nct.pdf(t, nu, np.sqrt(n) * delta) / stats.t.pdf(t, nu))
+
+    expected, _ = integrate.quad(inside, 0, 12 / np.sqrt(phi), limit=200)
+    mean = t / np.sqrt(n)  # with a sample variance of 1
+    found = log_e_one_sided(
+        np.array([float(n)]), np.array([n * mean]), np.array([nu + n * mean**2]), phi
+    )
+    assert np.exp(found[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_it_is_expected_to_be_one_at_the_null_after_any_number_of_scores() -> None:
+    seed = 11
+    u = np.random.default_rng(seed).standard_normal((60_000, 12))
+    e = np.exp(log_e(*sums(u)))
+    for place in (1, 2, 5, 11):
+        mean, error = e[:, place].mean(), e[:, place].std() / np.sqrt(len(e))
+        assert mean <= 1.0 + 4 * error, f"seed {seed}, {place + 1} scores: {mean}"
+    inside = np.exp(log_e(*sums(u - 0.3)))
+    assert inside[:, 11].mean() < 0.9
+
+
+def test_it_does_not_depend_on_the_scale_of_the_scores() -> None:
+    u = np.random.default_rng(2).standard_normal((5, 30)) + 0.4
+    assert log_e(*sums(u * 1e-6)) == pytest.approx(log_e(*sums(u)), rel=1e-9)
+
+
+def test_one_score_says_nothing() -> None:
+    assert log_e(np.array([0.0, 1.0]), np.array([0.0, 9.0]), np.array([0.0, 81.0])).tolist() == [
+        0.0,
+        0.0,
+    ]
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.0, 1e-150, 1e150])
+def test_scores_without_any_spread_stay_finite(value: float) -> None:
+    u = np.full(50, value)
+    with np.errstate(over="ignore"):
+        found = log_e(*sums(u))
+    assert np.isfinite(found).all()
+    assert (found[-1] > 0) == (value > 0)
+
+
+def test_far_below_the_null_the_evidence_vanishes_without_an_underflow() -> None:
+    u = np.random.default_rng(3).standard_normal(5_000) - 3.0
+    found = log_e(*sums(u))
+    assert np.isfinite(found).all()
+    assert found[-1] < -8
+
+
+def test_the_lower_tail_is_bounded_by_the_true_one() -> None:
+    z = -np.geomspace(1, 1e6, 40)
+    nu = np.full(40, 6.0)
+    exact = special.stdtr(nu, z)
+    assert (exact >= stats.norm.cdf(z)).all()
+
+
+def test_batches_close_by_information_whatever_the_scores_show() -> None:
+    chance = np.random.default_rng(4)
+    units = np.tile([9.0, 1.0], (400, 1))
+    information = np.full(400, 0.31)
+    closings = []
+    for scale in (1.0, 50.0):
+        batches = Batches.empty(2)
+        score = scale * chance.standard_normal((400, 2))
+        batches.advance(score, np.ones((400, 2)), information, units)
+        closings.append(batches.closed)
+    # theta is a tenth: 12 (1 - 2 theta)^2 = 7.68 must come together, which takes 25 strata.
+    assert closings == [400 // 25] * 2
+
+
+def test_batches_advanced_in_any_blocks_say_the_same_to_the_last_bit() -> None:
+    chance = np.random.default_rng(5)
+    score, variance = chance.standard_normal((90, 3)), chance.uniform(0.5, 2.0, (90, 3))
+    information, units = chance.uniform(0, 1, 90), chance.uniform(1, 9, (90, 2))
+    whole = Batches.empty(3).advance(score, variance, information, units)
+    for size in (1, 7, 40):
+        batches, up, down = Batches.empty(3), [], []
+        for start in range(0, 90, size):
+            rows = slice(start, start + size)
+            part = batches.advance(score[rows], variance[rows], information[rows], units[rows])
+            up.append(part[0])
+            down.append(part[1])
+        assert np.concatenate(up).tolist() == whole[0].tolist()
+        assert np.concatenate(down).tolist() == whole[1].tolist()
