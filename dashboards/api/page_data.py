@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from analyzers.times import epoch_ms
 from analyzers.verdict import State, Verdict
 from dashboards.api.answers import json
 from dashboards.snapshot import Reader, Release, Snapshot
-from dashboards.times import epoch_ms
 
 
 class PageCounts(msgspec.Struct, frozen=True):

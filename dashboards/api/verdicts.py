@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from analyzers.times import rfc3339
 from analyzers.verdict import Verdict
 from dashboards.api.answers import json
 from dashboards.snapshot import Reader, Snapshot
-from dashboards.times import rfc3339
 
 _FILTERS: Final = ("service", "version", "environment")
 _NAME_LENGTH: Final = 300  # of an unknown deployment, as given back

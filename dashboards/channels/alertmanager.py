@@ -17,10 +17,10 @@ import httpx
 import msgspec
 
 from analyzers.facts import NS_PER_S
+from analyzers.times import rfc3339
 from analyzers.verdict import Alert
 from dashboards.channels.posting import TIMEOUT_S, post, receiver
 from dashboards.outbox import Notice, Outcome, Refused, Sent, alert_in
-from dashboards.times import rfc3339
 
 ALERT_NAME: Final = "PlimsollReleaseDegraded"
 # Alertmanager's own default for alerts that name no end.

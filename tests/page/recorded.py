@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr
 
+from analyzers.times import rfc3339
 from analyzers.verdict import Impact, Needed, Reason, State, Status, Suspect, Verdict
 from dashboards.api.page_data import Evidence, EvidenceMarker, EvidenceMetric, EvidenceSeries
 from dashboards.snapshot import Release
-from dashboards.times import rfc3339
 
 Floats = npt.NDArray[np.float64]
 
