@@ -84,7 +84,8 @@ def demanded() -> Policy:
 
 @dataclass(slots=True)
 class _Telling:
-    """How far the story has been told, and how its releases ended."""
+    """How far the story has been told, and how its releases ended. ``tally`` is what the release
+    under way had met when its verdict last changed."""
 
     running: Running
     screen: Screen
@@ -105,9 +106,10 @@ class _Telling:
             self.screen.started(batch.started, batch)
         if batch.events:
             self.running.send(batch.events)
-        release = batch.release
+        before, release = self.verdict, batch.release
         self.verdict = self.running.daemon.verdict(release.deployment) if release else None
-        self.tally = batch.tally
+        if self.verdict and not (before and before.verdict == self.verdict.verdict):
+            self.tally = batch.tally
         self.screen.show(batch, self.verdict)
         self.hear()
 

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from analyzers.policy import Metric, Policy
 from analyzers.verdict import Alert, Impact, Reason, Status, Verdict
-from pipeline.render import needs, span
+from pipeline.render import span
 from pipeline.story import (
     BAKE_DAYS,
     CANARY_SHARE,
@@ -46,7 +46,8 @@ _STYLES: Final[dict[Status, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one release of the plan ended: the verdict that was acted on, and what it had met."""
+    """How one release of the plan ended: the verdict that was acted on, and what the release had
+    met when that verdict was first given."""
 
     release: Release
     verdict: Verdict
@@ -218,13 +219,12 @@ def effect_words(reason: Reason) -> str:
         words += f" (above {_signed(reason, low)})"
     elif high is not None:
         words += f" (below {_signed(reason, high)})"
-    if reason.needed:
-        words += f", {needs(reason.needed)}"
     return words
 
 
 def _signed(reason: Reason, value: float) -> str:
-    return f"{value * (100 if reason.unit == '1' else 1):+.1f}"
+    shown = round(value * (100 if reason.unit == "1" else 1), 1)
+    return f"{shown:+.1f}" if shown else "0.0"
 
 
 def cost_words(impact: Impact) -> str:

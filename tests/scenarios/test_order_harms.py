@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pipeline.cli import cli
 from pipeline.orders import shipped_orders
-from tests.scenarios.order_streams import Harm, doubled, shuffled, stream_from_orders
-from tests.scenarios.replayed import THREE_POINTS, judged, reasons, verdict_on
+from tests.scenarios.order_streams import (
+    Harm,
+    doubled,
+    ndjson,
+    shuffled,
+    stream_from_orders,
+)
+from tests.scenarios.replayed import OPEN_WATCH, THREE_POINTS, judged, reasons, verdict_on
 
 ORDERS = shipped_orders()
 CHRISTMAS, SPRING = 0, 90  # first days: one month with twelve closed days in it, one without
@@ -56,7 +66,7 @@ def test_one_countrys_rejected_orders_are_found_while_the_total_looks_fine(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 21))
+@pytest.mark.parametrize("seed", range(1, 17))
 def test_an_untouched_canary_is_never_degraded_in_a_month(seed: int, tmp_path: Path) -> None:
     first_day = (seed * 37) % 200
     share = 0.5 if seed % 2 else 0.1
@@ -67,7 +77,7 @@ def test_an_untouched_canary_is_never_degraded_in_a_month(seed: int, tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 9))
+@pytest.mark.parametrize("seed", range(1, 6))
 def test_an_untouched_canary_is_promoted_on_two_hundred_days_with_margins_of_three_points(
     seed: int, tmp_path: Path
 ) -> None:
@@ -90,3 +100,21 @@ def test_shuffled_within_five_minutes_and_half_doubled_the_stream_is_judged_the_
     assert other.unattributed == plain.unattributed
     assert other.counts.duplicates == len(mixed) - len(lines)
     assert other.counts.events == plain.counts.events
+
+
+def test_the_command_prints_the_verdict_as_json(tmp_path: Path) -> None:
+    lines = stream_from_orders(ORDERS, days=31, harm=Harm(rejected=0.15))
+    file, policy = tmp_path / "orders.ndjson.gz", tmp_path / "policy.yml"
+    file.write_bytes(gzip.compress(ndjson(lines)))
+    policy.write_text(OPEN_WATCH)
+    arguments = ["replay", str(file), "--config", str(policy), "--format", "json"]
+    ran = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert ran.exit_code == 0
+    replayed = json.loads(ran.stdout)
+    (verdict,) = replayed["verdicts"]
+    assert (verdict["verdict"], verdict["action"]) == ("degraded", "rollback")
+    assert verdict["design"] == "concurrent"
+    assert replayed["counts"]["rejected"] == replayed["counts"]["late"] == 0
+    assert replayed["counts"]["events"] == len(lines) - 1
+    assert replayed["counts"]["markers"] == 1
+    assert [alert["status"] for alert in replayed["alerts"]] == ["firing"]

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from analyzers.policy import Criticality, Kind, Margin, Measure, Metric, Policy
-from analyzers.verdict import Action, Impact, Needed, Reason, State, Status, Verdict
+from analyzers.verdict import Action, Impact, Reason, State, Status, Verdict
 from pipeline.demo_screen import (
     Outcome,
     Screen,
@@ -157,8 +157,8 @@ def test_an_effect_is_said_in_points_or_in_its_unit_with_its_interval() -> None:
     assert effect_words(reason("no_data", effect=None)).endswith("not known yet")
     open_ended = msgspec.structs.replace(reason("undecided"), low=None)
     assert effect_words(open_ended).endswith("-21.0 points (below -12.0)")
-    wide_open = msgspec.structs.replace(open_ended, high=None, needed=Needed(40, 7200))
-    assert effect_words(wide_open).endswith("-21.0 points, needs about 40 more events (2 h)")
+    wide_open = msgspec.structs.replace(open_ended, high=None)
+    assert effect_words(wide_open).endswith("-21.0 points")
     slow = reason("degraded", metric="order_confirmation_time", effect=52.0, unit="s")
     slow = msgspec.structs.replace(slow, relative_effect=0.58, low=29.0, high=None)
     assert effect_words(slow).endswith(": +52.0 s or +58% (above +29.0)")
