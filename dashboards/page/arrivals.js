@@ -125,7 +125,7 @@ function row() {
       rename(service, item.service);
       rename(type, item.type);
       rename(environment, item.environment);
-      rename(versions, item.versions.length ? item.versions.join(", ") : "none");
+      rename(versions, [...item.versions].sort(natural).reverse().join(", ") || "none");
       text(events, count(item.events));
       text(last, when(item.last));
       set(last, "datetime", rfc3339(item.last));

@@ -7,12 +7,12 @@ import { h, s } from "./elements.js";
 import { effectRange, scale, spread, thin, ticks } from "./axes.js";
 import { markerLines, markerRows, plot, timeAxis, timeSpan, unique, wide } from "./plot.js";
 import {
-  decimals,
   figures,
   inUnit,
   measure,
   number,
   odds,
+  places,
   spoken,
   segmentName,
   when,
@@ -82,12 +82,11 @@ function draw({ evidence, markers }, width) {
   const [floor, ceiling] = effectRange(evidence);
   const span = timeSpan(evidence.at, markers);
   const round = ticks(floor * by.factor, ceiling * by.factor, 5);
-  const places = round.length > 1 ? Math.max(0, decimals((round[1] - round[0]) * 9.99) - 1) : 1;
-  const names = round.map((value) => number(value, trim(round, places), { sign: true }));
+  const names = round.map((value) => (value ? number(value, places(round), { sign: true }) : "0"));
   const left = Math.ceil(Math.max(...names.map(wide), 20)) + 10;
   const right = width - (width < 460 ? 52 : 76);
   const x = scale(...span, left, right);
-  const flags = markerRows(markers, x, right);
+  const flags = markerRows(markers, x, width - 2);
   const top = flags.depth + 6;
   const bottom = top + HEIGHT;
   const y = scale(floor, ceiling, bottom, top);
@@ -120,13 +119,6 @@ function draw({ evidence, markers }, width) {
       return Number.isFinite(at) && at >= floor && at <= ceiling ? [[y(at), "canary"]] : [];
     },
   };
-}
-
-function trim(values, places) {
-  const enough = (digits) =>
-    values.every((v) => Math.abs(v - Number(v.toFixed(digits))) < 1e-9 * (Math.abs(v) || 1));
-  for (let digits = 0; digits < places; digits += 1) if (enough(digits)) return digits;
-  return places;
 }
 
 function harmSide({ margin, worse }, y, { left, right, top, bottom }) {

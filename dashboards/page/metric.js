@@ -4,7 +4,17 @@ import { badge } from "./badges.js";
 import { confidenceChart } from "./confidence.js";
 import { changed, h, keyed, s, set, text } from "./elements.js";
 import { standing } from "./verdicts.js";
-import { count, counted, figures, nounOf, odds, segmentName, span, spoken } from "./words.js";
+import {
+  count,
+  counted,
+  figures,
+  nounOf,
+  odds,
+  percent,
+  segmentName,
+  span,
+  spoken,
+} from "./words.js";
 
 const SAID = {
   degraded: "Worse than its margin allows.",
@@ -38,11 +48,7 @@ export function metricPanel(level = "h4") {
       set(title, "title", about.metric);
       text(segment, segmentName(about.segment));
       set(segment, "title", segmentName(about.segment));
-      text(
-        role,
-        (about.gates ? "gates the release" : "watched only") +
-          (about.indicative ? ", indicative" : ""),
-      );
+      text(role, roleOf(about));
       const drawn = Boolean(cell.evidence?.at.length);
       set(chart.node, "hidden", !drawn);
       sides.classList.toggle("alone", !drawn);
@@ -52,6 +58,12 @@ export function metricPanel(level = "h4") {
       words.update(cell);
     },
   };
+}
+
+function roleOf({ gates, segment, indicative }) {
+  const total = Object.keys(segment ?? {}).length === 0;
+  const said = gates ? ["gates the release"] : total ? ["does not gate"] : [];
+  return [...said, ...(indicative ? ["indicative"] : [])].join(", ");
 }
 
 function evidenceWords() {
@@ -89,9 +101,7 @@ function rowsOf(about) {
     if (level === "unknown" && about.state === "no_data") return { term, value: units, note: "" };
     return { term, value: level, note: units && `${about.unit === "1" ? "of" : "from"} ${units}` };
   };
-  const relative = Number.isFinite(about.relative_effect)
-    ? figures({ unit: "relative" }, { effect: about.relative_effect }).effect
-    : "unknown";
+  const relative = percent(about.relative_effect);
   const interval = said.interval === "unknown" ? "" : `(${said.interval})`;
   return [
     arm("Baseline", said.baseline, about.n_baseline),
@@ -170,7 +180,7 @@ export function quietMetrics() {
       set(list, "hidden", told.length === 0);
       set(absent, "hidden", never.length === 0);
       const many = counted(never.length, "metrics");
-      text(summary, `${many} not observed for this service; nothing waits for them`);
+      text(summary, `${many} not observed for this service: they hold nothing up`);
       text(names, never.map(({ metric }) => spoken(metric)).join(", "));
     },
   };

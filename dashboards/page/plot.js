@@ -184,10 +184,11 @@ export function markerName({ type, share }) {
 }
 
 /** How deep the labels of these markers reach, and each one's row (null: no room). */
-export function markerRows(markers, x, right) {
+export function markerRows(markers, x, edge) {
   const labels = markers.map((marker) => {
     const width = wide(markerName(marker)) + 14;
-    return { x: Math.min(x(marker.at), right - width), width };
+    const flipped = x(marker.at) + width > edge;
+    return { x: flipped ? x(marker.at) - width - 1 : x(marker.at), width, flipped };
   });
   const placed = rows(labels, LABEL_ROWS);
   const used = Math.max(0, ...placed.filter((row) => row !== null).map((row) => row + 1));
@@ -203,16 +204,13 @@ export function markerLines(markers, x, { placed, labels }, bottom) {
     const title = s("title", {}, `${markerName(marker)}, ${when(marker.at)} UTC`);
     const nodes = [s("line", { class: "marker", x1: at, x2: at, y1: top, y2: bottom }, title)];
     if (row === null) return nodes;
-    const start = labels[index].x;
+    const { x: start, width, flipped } = labels[index];
+    const kind = DECIDED.has(marker.type) ? marker.type : "";
+    const place = `translate(${flipped ? at - 11 : at + 1} ${top})`;
     const shape = SHAPES[marker.type] ?? "M0 0h6v9h-6z";
-    nodes.push(
-      s("path", {
-        class: `flag ${DECIDED.has(marker.type) ? marker.type : ""}`,
-        d: shape,
-        transform: `translate(${start + 1} ${top})`,
-      }),
-    );
-    nodes.push(s("text", { class: "marker-name", x: start + 13, y: top + 9 }, markerName(marker)));
+    const side = flipped ? { x: start + width - 12, "text-anchor": "end" } : { x: start + 13 };
+    nodes.push(s("path", { class: `flag ${kind}`, d: shape, transform: place }));
+    nodes.push(s("text", { class: "marker-name", y: top + 9, ...side }, markerName(marker)));
     return nodes;
   });
 }

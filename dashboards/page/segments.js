@@ -82,11 +82,17 @@ function rangeOf(reasons) {
   const known = (values) => values.filter(Number.isFinite).sort((a, b) => a - b);
   const lows = known(reasons.map(({ low }) => low));
   const highs = known(reasons.map(({ high }) => high));
-  const margin = known(reasons.map((reason) => reason.margin * 1.5));
-  const low = Math.min(0, ...margin, lows[Math.floor(lows.length * 0.2)] ?? 0);
-  const high = Math.max(0, ...margin, highs[Math.floor(highs.length * 0.8)] ?? 0);
-  const pad = (high - low) * 0.06 || 1;
-  return [low - pad, high + pad];
+  const harmed = reasons.filter(({ state }) => state === "degraded");
+  // Harm shows whole; of the others the widest intervals may run over the edge.
+  const must = known([
+    0,
+    ...reasons.map(({ margin }) => margin && margin * 1.5),
+    ...harmed.flatMap(({ effect, low, high }) => [effect, low, high]),
+    lows[Math.floor(lows.length * 0.2)],
+    highs[Math.floor(highs.length * 0.8)],
+  ]);
+  const pad = (must.at(-1) - must[0]) * 0.06 || 1;
+  return [must[0] - pad, must.at(-1) + pad];
 }
 
 function row() {
@@ -135,7 +141,7 @@ function row() {
       set(open, "title", segmentName(about.segment));
       set(node, "data-segment", segmentName(about.segment));
       [said.baseline, said.canary, said.effect, odds(about.e_value)].forEach((words, k) =>
-        text(cells[k], words),
+        text(cells[k], words === "unknown" ? "–" : words),
       );
       set(cells[2], "title", said.interval);
       forest.replaceChildren(...interval(about, item.range));

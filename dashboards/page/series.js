@@ -5,13 +5,24 @@
 // share, a median) share one axis that need not start at zero, for what is compared is the level.
 
 import { h, s } from "./elements.js";
-import { scale, spread, ticks } from "./axes.js";
+import { scale, spread, thin, ticks } from "./axes.js";
 import { markerLines, markerRows, plot, timeAxis, timeSpan, unique } from "./plot.js";
-import { count, decimals, measure, number, span as spanned, spoken, when } from "./words.js";
+import {
+  count,
+  decimals,
+  measure,
+  number,
+  places,
+  span as spanned,
+  spoken,
+  when,
+} from "./words.js";
 
 const LANE = 64;
 const GAP = 16;
 const SIDES = ["baseline", "canary"];
+const DOTS = 60; // points up to which each is marked; more would run into one another
+const MOST = 600; // points on one line; a drawing is no wider
 const LEVELS = new Set(["1", "s", "ms"]);
 
 /** The chart as `{node, update({series, markers, watermark})}`. */
@@ -54,7 +65,7 @@ function draw({ series, markers, watermark }, width) {
   const left = 52;
   const right = width - (width < 460 ? 54 : 76);
   const x = scale(...span, left, right);
-  const flags = markerRows(markers, x, right);
+  const flags = markerRows(markers, x, width - 2);
   const top = flags.depth + 6;
   const level = isLevel(series);
   const bottom = top + 2 * LANE + GAP;
@@ -81,7 +92,7 @@ function drawCounts(series, box) {
     const [low, high] = extent(series[side]);
     const y = scale(Math.min(0, low), Math.max(high, 0) * 1.06 || 1, area.bottom, area.top);
     const grid = gridLines(series, [Math.min(0, low), high || 1], 2, y, area);
-    const shapes = lines(series, side, y, area, true);
+    const shapes = lane(series, side, y, area);
     const name = sideName(side, box.right, area.bottom - 3);
     return { nodes: [...grid, ...shapes, name], y, side };
   });
@@ -97,7 +108,7 @@ function drawLevels(series, box) {
   const floor = low >= 0 ? Math.max(0, low - pad) : low - pad;
   const y = scale(floor, ceiling, box.bottom, box.top);
   const grid = gridLines(series, [floor, ceiling], 4, y, box);
-  const shapes = SIDES.flatMap((side) => lines(series, side, y, box, false));
+  const shapes = SIDES.flatMap((side) => levelLine(series, side, y, box));
   const ends = SIDES.map((side) => series[side].findLast(Number.isFinite) ?? floor);
   const heights = spread(
     ends.map((value) => y(value) + 4),
@@ -122,11 +133,11 @@ function sideName(side, right, y) {
 function gridLines(series, [low, high], wanted, y, { left, right }) {
   const by = measure({ unit: series.unit }, Math.max(Math.abs(low), Math.abs(high)));
   const found = ticks(low * by.factor, high * by.factor, wanted);
-  const places = found.every(Number.isInteger) ? 0 : decimals((found[1] - found[0]) * 9.99) - 1;
+  const digits = places(found);
   return found.flatMap((value) => {
     const height = y(value / by.factor);
     const suffix = LEVELS.has(series.unit) ? ` ${by.level}` : "";
-    const name = Math.abs(value) >= 1e4 ? count(value) : number(value, Math.max(0, places));
+    const name = Math.abs(value) >= 1e4 ? count(value) : number(value, digits);
     const kind = value === 0 ? "axis" : "grid";
     return [
       s("line", { class: kind, x1: left, x2: right, y1: height, y2: height }),
@@ -146,15 +157,33 @@ function extent(values) {
   return low <= high ? [low, high] : [0, 0];
 }
 
-function lines(series, side, y, { left, right, top, bottom, x, filled }, area) {
+/** A level from interval to interval, over gaps too: at night nobody orders, and nothing fell. */
+function levelLine(series, side, y, { x }) {
+  const { at, width_ms: step, [side]: values } = series;
+  const middle = (index) => x(at[index] + step / 2).toFixed(1);
+  const known = values.flatMap((value, index) => (Number.isFinite(value) ? [index] : []));
+  const points = thin(known.length, MOST).map((k) => known[k]);
+  const d = points.map((index) => `${middle(index)} ${y(values[index]).toFixed(1)}`).join("L");
+  const dots = points.length > DOTS ? [] : points;
+  return [
+    s("path", { class: `crest ${side}`, d: d ? `M${d}` : "" }),
+    ...dots.map((index) =>
+      s("circle", { class: side, cx: middle(index), cy: y(values[index]), r: 2 }),
+    ),
+  ];
+}
+
+function lane(series, side, y, { left, right, top, bottom, x, filled }) {
   const id = unique("lane");
   const box = { x: left, y: top - 2, width: right - left, height: bottom - top + 3 };
   const clip = s("defs", {}, s("clipPath", { id }, s("rect", box)));
   const parts = [steps(series, side, [0, filled], x, y), steps(series, side, [filled], x, y)];
-  const shapes = parts.flatMap((part, index) => {
+  const shapes = parts.flatMap(({ area, crest }, index) => {
     const open = index ? " filling" : "";
-    const crest = s("path", { class: `crest ${side}${open}`, d: part.crest });
-    return area ? [s("path", { class: `area ${side}${open}`, d: part.area }), crest] : [crest];
+    return [
+      s("path", { class: `area ${side}${open}`, d: area }),
+      s("path", { class: `crest ${side}${open}`, d: crest }),
+    ];
   });
   return [clip, s("g", { "clip-path": `url(#${id})` }, shapes)];
 }

@@ -2,7 +2,17 @@
 //
 // Pure functions of the JSON; nothing here decides anything that the verdict has not decided.
 
-import { count, counted, epoch, figures, keyOf, nounOf, segmentName, spoken } from "./words.js";
+import {
+  count,
+  counted,
+  epoch,
+  figures,
+  keyOf,
+  nounOf,
+  segmentName,
+  span,
+  spoken,
+} from "./words.js";
 
 export const VERDICTS = ["degraded", "inconclusive", "no_data", "healthy"];
 const STATES = ["degraded", "undecided", "no_data", "safe", "not_observed"];
@@ -12,19 +22,18 @@ const rank = ({ state }) => (STATES.indexOf(state) + STATES.length + 1) % (STATE
 const gates = (reason) => (reason.gates ? 0 : 1);
 const harm = (reason) => (Number.isFinite(reason.e_value) ? reason.e_value : 0);
 
-/** Reasons worst first: by state, then what gates, then by evidence for harm. */
-export function byWorst(reasons) {
-  return [...(reasons ?? [])].sort(
-    (a, b) => rank(a) - rank(b) || gates(a) - gates(b) || harm(b) - harm(a),
-  );
+/** Whether `a` is to stand before `b`: harm first, then what gates, then by state and evidence. */
+function worse(a, b) {
+  const harmed = ({ state }) => (state === "degraded" ? 0 : 1);
+  return harmed(a) - harmed(b) || gates(a) - gates(b) || rank(a) - rank(b) || harm(b) - harm(a);
 }
 
-/** The worst reason, or null; of a release where all is safe, the one nearest to its margin. */
+/** The worst reason, or null; of what is healthy, the safe one that is nearest to its margin. */
 export function worst(verdict) {
-  const sorted = byWorst(verdict.reasons);
-  if (!sorted.length || sorted[0].state !== "safe") return sorted[0] ?? null;
-  const safe = sorted.filter(({ state, gates: gating }) => state === "safe" && gating);
-  return safe.sort((a, b) => a.e_safe - b.e_safe)[0] ?? sorted[0];
+  const sorted = [...(verdict.reasons ?? [])].sort(worse);
+  if (verdict.verdict !== "healthy") return sorted[0] ?? null;
+  const safe = sorted.filter((reason) => reason.state === "safe" && isTotal(reason));
+  return safe.sort((a, b) => gates(a) - gates(b) || a.e_safe - b.e_safe)[0] ?? sorted[0] ?? null;
 }
 
 /** The worst reason in words: "order submission success, country Germany: -3.7 points (...)". */
@@ -40,31 +49,25 @@ export function worstInWords(verdict) {
   return `${spoken(reason.metric)}${place}: ${numbers}`;
 }
 
-/** How many units the largest total comparison rests on, in words. */
+/** How many units the largest total comparison rests on, in words; orders rather than events. */
 export function judged(verdict) {
   const totals = (verdict.reasons ?? []).filter(isTotal);
-  let most = null;
-  for (const reason of totals) {
-    const units = reason.n_baseline + reason.n_canary;
-    if (most === null || units > most.units) most = { units, reason };
-  }
-  if (most === null) return null;
-  const { units, reason } = most;
-  return {
-    units: counted(units, nounOf(reason.metric)),
-    canary: `${count(reason.n_canary)} on the canary`,
-  };
+  const units = ({ n_baseline: baseline, n_canary: canary }) => baseline + canary;
+  const named = totals.filter((reason) => nounOf(reason.metric) !== "events" && units(reason));
+  const most = (named.length ? named : totals).sort((a, b) => units(b) - units(a))[0];
+  if (!most) return null;
+  const canary = `${count(most.n_canary)} on the canary`;
+  return { units: counted(units(most), nounOf(most.metric)), canary };
 }
 
 /** The harm so far in words, or null where none is known. */
 export function impact(verdict) {
   const found = verdict.impact;
   if (!found) return null;
-  const round = (value) => count(Math.round(value));
-  return {
-    size: counted(Math.round(found.events), found.unit),
-    range: `${round(found.low)} to ${round(found.high)}`,
-  };
+  const time = found.unit === "s";
+  const size = time ? span(found.events) : counted(Math.round(found.events), found.unit);
+  const said = (value) => (time ? span(value) : count(Math.round(value)));
+  return { size, range: `${said(found.low)} to ${said(found.high)}` };
 }
 
 /** The markers of a release, and among them the moment at which it was decided. */
@@ -93,17 +96,14 @@ export function metricsOf(verdict, evidence) {
     if (isTotal(about)) group.total = cell;
     else group.segments.push(cell);
   }
-  const worse = (a, b) => {
-    const [first, second] = [standing(a), standing(b)];
-    return rank(first) - rank(second) || gates(first) - gates(second) || harm(second) - harm(first);
-  };
+  const order = (a, b) => worse(standing(a), standing(b));
   const groups = [...metrics.values()].map((group) => {
-    const segments = group.segments.sort(worse);
+    const segments = group.segments.sort(order);
     const harmed = segments.filter((cell) => standing(cell).state === "degraded");
-    const top = [group.total, ...segments].filter(Boolean).sort(worse)[0];
+    const top = [group.total, ...segments].filter(Boolean).sort(order)[0];
     return { ...group, segments, harmed, top };
   });
-  return groups.sort((a, b) => worse(a.top, b.top) || a.metric.localeCompare(b.metric));
+  return groups.sort((a, b) => order(a.top, b.top) || a.metric.localeCompare(b.metric));
 }
 
 /**

@@ -5,6 +5,7 @@
 const THIN = "\u202f";
 const MINUS = "\u2212";
 const UNKNOWN = "unknown";
+const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
 const known = (value) => typeof value === "number" && Number.isFinite(value);
 
@@ -15,7 +16,7 @@ function grouped(value, decimals) {
 
 function power(value) {
   const exponent = Math.floor(Math.log10(value));
-  const raised = [...String(exponent)].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit] ?? "⁻").join("");
+  const raised = [...String(exponent)].map((digit) => RAISED[digit] ?? "⁻").join("");
   return `${(value / 10 ** exponent).toFixed(1)}${THIN}×${THIN}10${raised}`;
 }
 
@@ -24,7 +25,7 @@ export function count(value) {
   if (!known(value)) return UNKNOWN;
   if (Math.abs(value) >= 1e15) return power(value);
   if (Math.abs(value) < 1e7) return grouped(Math.round(value), 0);
-  return value.toLocaleString("en-GB", { notation: "compact", maximumSignificantDigits: 3 });
+  return value.toLocaleString("en-US", { notation: "compact", maximumSignificantDigits: 3 });
 }
 
 /** The noun with its count: "1 event", "2 events". */
@@ -44,9 +45,9 @@ export function odds(value) {
 const DURATIONS = [
   [1e-3, 1e-6, "µs"],
   [1, 1e-3, "ms"],
-  [120, 1, "s"],
-  [7200, 60, "min"],
-  [172800, 3600, "h"],
+  [600, 1, "s"],
+  [14400, 60, "min"],
+  [345600, 3600, "h"],
   [Infinity, 86400, "d"],
 ];
 
@@ -75,11 +76,19 @@ export function decimals(span) {
   return Math.max(0, Math.min(6, 1 - Math.floor(Math.log10(Math.abs(span)))));
 }
 
+/** The fewest decimals (at most six) that tell these numbers exactly. */
+export function places(values) {
+  const told = (digits) => (value) =>
+    Math.abs(value - Number(value.toFixed(digits))) <= 1e-9 * Math.max(1e-9, Math.abs(value));
+  for (let digits = 0; digits < 6; digits += 1) if (values.every(told(digits))) return digits;
+  return 6;
+}
+
 /** A number with sign (where asked) and a true minus; very large and very small as powers. */
-export function number(value, places, { sign = false } = {}) {
+export function number(value, digits, { sign = false } = {}) {
   if (!known(value)) return UNKNOWN;
   const size = Math.abs(value);
-  const written = size >= 1e9 || (size > 0 && size < 1e-6) ? power(size) : grouped(size, places);
+  const written = size >= 1e9 || (size > 0 && size < 1e-6) ? power(size) : grouped(size, digits);
   const zero = !/[1-9]/.test(written);
   const mark = zero ? "" : value < 0 ? MINUS : sign ? "+" : "";
   return mark + written;
@@ -105,29 +114,37 @@ export function figures(metric, { baseline, canary, effect, low, high, margin })
   const by = measure(metric, Math.max(...sizes, 0));
   const apart = measure(metric, Math.max(...[baseline, canary].filter(known).map(Math.abs), 0));
   const span = known(low) && known(high) ? high - low : effect;
-  const places = decimals(span * by.factor);
-  const digits = apart.level === "%" ? Math.max(1, places) : null;
+  const finest = decimals(span * by.factor);
+  const digits = apart.level === "%" ? Math.max(1, finest) : null;
   const level = (value) => {
     const scaled = value * apart.factor;
     return known(value)
       ? spaced(number(scaled, digits ?? decimals(scaled / 10)), apart.level)
       : UNKNOWN;
   };
-  const signed = (value) => number(value * by.factor, places, { sign: true });
-  const bound = (value, none) => (known(value) ? signed(value) : none);
+  const signed = (value) => number(value * by.factor, finest, { sign: true });
+  const told = (value) => {
+    const exact = Number(value.toPrecision(3)); // a margin is a given number, not an estimate
+    return spaced(number(exact, places([exact]), { sign: true }), by.difference);
+  };
+  const between = () => {
+    if (known(low) && known(high)) return `${signed(low)} to ${signed(high)}`;
+    if (known(low)) return `at least ${signed(low)}`;
+    return known(high) ? `at most ${signed(high)}` : UNKNOWN;
+  };
   return {
     baseline: level(baseline),
     canary: level(canary),
     effect: known(effect) ? spaced(signed(effect), by.difference) : UNKNOWN,
-    interval:
-      known(low) || known(high) ? `${bound(low, "below")} to ${bound(high, "above")}` : UNKNOWN,
-    margin: known(margin)
-      ? spaced(
-          number(margin * by.factor, decimals(margin * by.factor * 10), { sign: true }),
-          by.difference,
-        )
-      : UNKNOWN,
+    interval: between(),
+    margin: known(margin) ? told(margin * by.factor) : UNKNOWN,
   };
+}
+
+/** A relative change: "+3.6 %", "-62 %". */
+export function percent(value) {
+  if (!known(value)) return UNKNOWN;
+  return spaced(number(value * 100, Math.abs(value) < 0.1 ? 1 : 0, { sign: true }), "%");
 }
 
 /** "4 min 10 s", "3 h 5 min", "2 d 4 h": the two largest parts of a span. */

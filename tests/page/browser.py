@@ -187,10 +187,8 @@ class Window:
 
 
 def plain(text: str) -> str:
-    """Text with every kind of blank as a plain one, and a true minus as a hyphen."""
-    for blank in ("\u00a0", "\u202f"):
-        text = text.replace(blank, " ")
-    return text.replace("\u2212", "-")
+    """Text in one line, with every kind of blank as a plain one and a true minus as a hyphen."""
+    return " ".join(text.split()).replace("\u2212", "-")
 
 
 TAB: Final = Keys.TAB

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 
+import msgspec
 import pytest
 
 from dashboards.snapshot import EventTally
@@ -248,3 +250,46 @@ def test_a_copied_command_says_that_it_was_copied(window: Window) -> None:
     window.one(".copy").click()
     window.wait(lambda: plain(window.one(".copied").text))
     assert window.text(".copied") in ("Copied", "Selected: press Ctrl+C")
+
+
+def test_counts_have_a_lane_for_each_arm_and_levels_share_one_axis(
+    window: Window, stage: Stage
+) -> None:
+    stage.show_four_releases()
+    window.open("order-api-1.42.0")
+    window.wait(lambda: len(window.every(".series .plot")) == 3)
+    counts, levels, _ = window.every(".series")
+    assert plain(counts.text).startswith("order throughput orders, every 30 min")
+    assert counts.find_elements("css selector", ".area.baseline")
+    assert counts.find_elements("css selector", ".area.canary")
+    assert plain(levels.text).startswith("order submission success share, every 30 min")
+    assert not levels.find_elements("css selector", ".area")
+    for chart in (counts, levels):
+        names = {name.text for name in chart.find_elements("css selector", ".edge")}
+        assert names == {"baseline", "canary"}
+        assert chart.find_elements("css selector", "line.marker")
+
+
+def test_harm_without_an_interval_is_told_in_words_alone(window: Window, stage: Stage) -> None:
+    told = four_releases()[-1]
+    silence = msgspec.structs.replace(
+        told.release.verdict.reasons[0],
+        metric="order_flow",
+        state="degraded",
+        gates=False,
+        e_value=5e4,
+        detail="canary seen in 0 slices, baseline in 40",
+    )
+    never = msgspec.structs.replace(silence, metric="queue_depth", state="not_observed", detail="")
+    verdict = msgspec.structs.replace(told.release.verdict, reasons=[silence, never])
+    stage.show([replace(told, release=replace(told.release, verdict=verdict))])
+    window.open(told.evidence.deployment)
+    window.wait(lambda: window.every(".metric"))
+    assert "canary seen in 0 slices, baseline in 40" in window.text(".metric")
+    assert "For harm 50,000 : 1" in window.text(".metric")
+    assert not window.every(".metric .plot")
+    assert window.text(".quiet summary") == (
+        "1 metric not observed for this service: they hold nothing up"
+    )
+    window.one(".quiet summary").click()
+    window.wait(lambda: "queue depth" in window.text(".quiet"))
