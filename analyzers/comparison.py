@@ -88,10 +88,10 @@ class Comparison:
         if self.metric.kind in SHOWN:
             self._gather(rows)
             return
+        if self.metric.kind is Kind.COUNT and not self.metric.exposure:
+            rows, share = _declared(rows, share)
         rows = stack(self._open, rows)
         share = np.concatenate([self._open_share, share])
-        if self.metric.kind is Kind.COUNT and not self.metric.exposure and not share.any():
-            return
         ends = self._ends(rows, share)
         for begin in range(0, len(ends), _BLOCK):
             block = ends[begin : begin + _BLOCK]
@@ -242,6 +242,22 @@ class Comparison:
             return None
         share = float(self.bad[0] / self.units[0])
         return share if self.metric.worse == "higher" else 1.0 - share
+
+
+def _declared(rows: Rows, share: Floats) -> tuple[Rows, Floats]:
+    """The rows in which a share is declared: before it, a count has nothing to be held against.
+    Counts have no buckets."""
+    told = share > 0
+    kept = Rows(
+        rows.shown[told],
+        rows.units[told],
+        rows.failures[told],
+        rows.exposed[told],
+        rows.bin_of[:0],
+        rows.bin[:0],
+        rows.bin_counts[:0],
+    )
+    return kept, share[told]
 
 
 def _between(rows: Rows, start: int, stop: int) -> Rows:
