@@ -85,7 +85,7 @@ class Evidence:
 
     def advance(self, cells: Cells) -> None:
         """Takes in sealed cells (all shown later than those before) and follows the status."""
-        rows = attribute(cells, self.deployment, self.replaces, self.policy)
+        rows = self._exposed(attribute(cells, self.deployment, self.replaces, self.policy))
         before = {key: len(c.path.at) for key, c in self.comparisons.items()}
         stopped: dict[Key, list[tuple[int, float]]] = {}
         for key in sorted(rows, key=lambda key: (int(rows[key].shown[0]), key)):
@@ -95,21 +95,33 @@ class Evidence:
             if metric.measure is Measure.FLOW:
                 self._flow(key, rows[key], stopped)
             else:
-                self._compare(key, metric, rows)
+                self._compare(key, metric, rows[key])
         for at, key, log_e in self._news(before, stopped):
             e = self.weights[key] * math.exp(min(log_e, _LOG_MAX))
             self._harm += e - self._e.get(key, self.weights[key])
             self._e[key] = e
             self._follow(at)
 
-    def _compare(self, key: Key, metric: Metric, rows: dict[Key, Rows]) -> None:
-        mine = rows[key]
-        if metric.exposure:
-            if key[1]:
-                return  # exposure is known for the total only
-            flow = [name for name, m in self._metrics.items() if m.measure is Measure.FLOW]
-            exposed: list[tuple[str, Segment]] = [(f, (("type", metric.exposure),)) for f in flow]
-            mine = with_exposure(mine, next((rows[e] for e in exposed if e in rows), no_rows()))
+    def _exposed(self, rows: dict[Key, Rows]) -> dict[Key, Rows]:
+        """The rows with counts that have an exposure joined to it: sessions without any order
+        speak too. Exposure is known for the total only."""
+        flows = [name for name, m in self._metrics.items() if m.measure is Measure.FLOW]
+        for name, metric in self._metrics.items():
+            if not metric.exposure:
+                continue
+            for key in [key for key in rows if key[0] == name and key[1]]:
+                del rows[key]
+            segment: Segment = (("type", metric.exposure),)
+            exposure = next(
+                (rows[flow, segment] for flow in flows if (flow, segment) in rows), None
+            )
+            if exposure is not None or (name, ()) in rows:
+                rows[name, ()] = with_exposure(
+                    rows.get((name, ()), no_rows()), exposure or no_rows()
+                )
+        return rows
+
+    def _compare(self, key: Key, metric: Metric, mine: Rows) -> None:
         comparison = self.comparisons.get(key)
         if comparison is None:
             if self._crowded(key):

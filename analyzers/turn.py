@@ -189,7 +189,8 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     times = [int(facts.time_ns.max())] if len(facts) else []
     times += [t for t in (memory.stream_ns, inbox.clock_ns) if t is not None]
     if inbox.complete and inbox.clock_ns is None:
-        times += [m.time_ns for m in inbox.markers if times and m.time_ns <= times[0] + AHEAD_NS]
+        last = times[0] + AHEAD_NS if times else None
+        times += [m.time_ns for m in inbox.markers if last is None or m.time_ns <= last]
     memory.stream_ns = max(times) if times else None
     open_from = memory.open_from or 0
     closes = _closes(memory, inbox, policy)

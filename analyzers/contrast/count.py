@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.facts import Floats
+from analyzers.facts import Bools, Floats
 
 # Alternatives as factors on the rate ratio at the margin: from a hardly visible 2 % to nothing
 # left. Below 2 % no volume of one deployment would tell.
@@ -45,3 +45,12 @@ def scores(counts: Floats, share: Floats, edge: Floats) -> tuple[Floats, Floats]
     n = counts.sum(axis=1)[:, None]
     theta = share_at(share[:, None], edge[None, :])
     return counts[:, 1, None] - n * theta, n * theta * (1 - theta)
+
+
+def standardised(counts: Floats, share: Floats) -> tuple[Floats, Bools]:
+    """The canary's count beyond its share of the stratum's, over the square root of its binomial
+    variance, (J,); and where that variance is not zero."""
+    n = counts.sum(axis=1)
+    variance = n * share * (1 - share)
+    told = variance > 0
+    return (counts[:, 1] - n * share) / np.sqrt(np.where(told, variance, 1.0)), told

@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 
 from analyzers.contrast import count, proportion, ranks
 from analyzers.contrast.batches import Batches
+from analyzers.contrast.dispersion import dispersion, nothing_carried
 from analyzers.facts import Floats, Ints
 
 _DIFFERENCES: Final = (
@@ -61,7 +62,7 @@ class Proportion:
         self._up = np.zeros(self._above.shape)
         self._down = np.zeros(self._below.shape)
         self._past = np.zeros(4)
-        self._spread = np.zeros(3)
+        self._spread = nothing_carried()
         self._batches = Batches.empty(len(self.grid))
 
     def advance(self, strata: Strata) -> tuple[Floats, Floats]:
@@ -70,8 +71,9 @@ class Proportion:
                                 strata.bad[:, 1], strata.units[:, 1]])  # fmt: skip
         sums = np.cumsum(np.vstack([self._past, told]), axis=0)
         past, self._past = sums[:-1], sums[-1]
-        # A likelihood ratio to the power 1 / phi stays an e-variable, and allows for clusters.
-        phi, self._spread = proportion.dispersion(strata.bad, strata.units, self._spread)
+        phi, self._spread = dispersion(
+            *proportion.standardised(strata.bad, strata.units), self._spread
+        )
         exact = []
         for name, other in (("_up", self._above), ("_down", self._below)):
             factors = proportion.log_factors(strata.bad, strata.units, past, other, self.grid)
@@ -92,13 +94,18 @@ class Count:
         self.grid = _grid(_RATIOS, margins)
         self._up = np.zeros((len(self.grid), len(count.UP)))
         self._down = np.zeros((len(self.grid), len(count.DOWN)))
+        self._spread = nothing_carried()
         self._batches = Batches.empty(len(self.grid))
 
     def advance(self, strata: Strata) -> tuple[Floats, Floats]:
         """See ``Kernel``."""
+        phi, self._spread = dispersion(
+            *count.standardised(strata.units, strata.share), self._spread
+        )
         exact = []
         for name, factors in (("_up", count.UP), ("_down", count.DOWN)):
             logs = count.log_factors(strata.units, strata.share, factors, self.grid)
+            logs /= phi[:, None, None]
             path = np.cumsum(np.concatenate([getattr(self, name)[None], logs]), axis=0)
             setattr(self, name, path[-1])
             exact.append(_mixed(path[1:]))

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.facts import Floats
+from analyzers.facts import Bools, Floats
 
 # Alternatives for harm, as parts of the way from the margin to certain failure. Below 0.5 % of
 # the way no volume of one deployment would tell; eleven points lose at most log(11) = 2.4.
@@ -27,8 +27,6 @@ SAFE_SCALE_MIN: Final = 0.005  # at margin 0 safety must still have somewhere to
 # first strata would be wasted on learning that failures are rare.
 PRIOR_FAILURES: Final = 0.1
 PRIOR_UNITS: Final = 5.0
-# Strata's worth of belief that units are independent, until their scores say otherwise.
-PRIOR_STRATA: Final = 20.0
 _EDGE: Final = 1e-12
 
 
@@ -112,23 +110,12 @@ def scores(failures: Floats, units: Floats, past: Floats, margin: Floats) -> tup
     return score, weight * rate * (1 - rate)
 
 
-def dispersion(failures: Floats, units: Floats, carried: Floats) -> tuple[Floats, Floats]:
-    """How much more strata vary than independent units would, known before each stratum, (J,);
-    and what to carry on: number, sum and sum of squares of the standardised scores so far, (3,).
-
-    A customer who cancels five orders in a row is not five observations. Given its pooled
-    failures a stratum's score has the hypergeometric variance (Cochran); the variance of the
-    scores so standardised is 1 for independent units. At least 1: never makes evidence stronger.
-    """
+def standardised(failures: Floats, units: Floats) -> tuple[Floats, Bools]:
+    """The canary's failures beyond their expectation given the stratum's, over the square root of
+    their hypergeometric variance (Cochran), (J,); and where that variance is not zero."""
     na, nb = units[:, 0], units[:, 1]
     n, y = na + nb, failures.sum(axis=1)
     variance = na * nb * y * (n - y) / np.maximum(n * n * (n - 1), 1.0)
     told = variance > 0
-    score = (failures[:, 1] - nb * y / np.maximum(n, 1.0)) / np.sqrt(np.where(told, variance, 1.0))
-    score = np.where(told, score, 0.0)
-    parts = np.column_stack([told, score, score**2])
-    sums = np.cumsum(np.vstack([carried, parts]), axis=0)
-    count, total, square = sums[:-1].T
-    spread = square - total**2 / np.maximum(count, 1.0)
-    phi = (PRIOR_STRATA + spread) / (PRIOR_STRATA + np.maximum(count - 1.0, 0.0))
-    return np.maximum(phi, 1.0), sums[-1]
+    score = failures[:, 1] - nb * y / np.maximum(n, 1.0)
+    return score / np.sqrt(np.where(told, variance, 1.0)), told

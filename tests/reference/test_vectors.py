@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from analyzers.contrast import count, proportion, ranks
+from analyzers.contrast.dispersion import dispersion
 from analyzers.contrast.tmixture import log_e_one_sided
 
 FILE = Path(__file__).with_name("vectors.json")
@@ -68,7 +69,7 @@ def test_the_score_of_proportions_is_that_of_mantel_and_haenszel(vector: Vector)
     assert score.sum() == pytest.approx(vector.expected["S"], rel=vector.rtol)
     # The standardised scores of one stratum at a time tell the variance that was used.
     standard = [
-        proportion.dispersion(failures[[j]], units[[j]], np.zeros(3))[1][1]
+        dispersion(*proportion.standardised(failures[[j]], units[[j]]), np.zeros(3))[1][1]
         for j in range(len(units))
     ]
     variance = ((score / np.array(standard)) ** 2).sum()
