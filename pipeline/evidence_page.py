@@ -100,7 +100,9 @@ def _in_unit(
     """A path in the metric's unit and direction, as the verdict's own numbers are."""
     paths = np.array(effect), np.array(low), np.array(high)
     if metric.kind is Kind.PROPORTION:
-        return (-paths[0], -paths[2], -paths[1]) if metric.worse == "lower" else paths
+        if metric.worse == "higher":
+            return paths
+        return 0.0 - paths[0], 0.0 - paths[2], 0.0 - paths[1]  # not -x: it would draw -0
     base = math.nan if reason.baseline is None else reason.baseline
     return paths[0] * base, paths[1] * base, paths[2] * base
 

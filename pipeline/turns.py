@@ -29,6 +29,7 @@ from pipeline.evidence_page import evidence_of
 from pipeline.intake_log import RecordedTurn, encode_turn
 from pipeline.request_answers import answers, placed, stale
 from pipeline.settings import Settings
+from pipeline.strangers import refuse_strangers
 
 # Pauses between tries of one commit, 16 s in all: a disk that somebody is clearing, or a network
 # disk that fails over, is back by then. Requests wait meanwhile, and others are told to come back.
@@ -68,6 +69,7 @@ class KeptTurns:
     ) -> None:
         self._checkpoint = checkpoint
         self._policy = given.policy
+        self._knows = given.knows if given.unknown_services == "reject" else None
         self._state = state
         self._seen = seen
         self._sequence = sequence
@@ -130,6 +132,8 @@ class KeptTurns:
         policy, state = self._policy, self._state
         # 1. what the payloads say, and which of it is new
         batch = decode(payloads, attributes=policy.attributes(), limits=policy.limits)
+        if self._knows is not None:
+            batch = refuse_strangers(batch, payloads, knows=self._knows, limits=policy.limits)
         lost = stale(batch, self._seen.floor_ns, len(payloads)) if self._seen.floor_ns else []
         news = keep_new(batch, self._seen)
         # 2. the state moves, in memory
