@@ -305,14 +305,15 @@ Examples:
   plimsoll replay 2026-05-*.ndjson.gz --config plimsoll.yml --format json
 """
 )
-@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True, path_type=Path))
 @_CONFIG
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 @click.option("--until", help="Judge as of this time (RFC 3339), and leave out what came later.")
 def replay(*, files: tuple[Path, ...], config: Path | None, form: str, until: str | None) -> int:
     """Judge recorded streams: NDJSON, gzip, Parquet, or the state file of a daemon.
 
-    Their order does not matter. A daemon's state file gives its live verdicts again.
+    FILES may be folders too, and - is standard input. Order does not matter. A daemon's state
+    file gives its live verdicts again.
     """
     from pipeline import replay_command
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -72,10 +72,10 @@ def verdict_text(verdict: Verdict) -> RenderableType:
     return Group(*parts)
 
 
-def verdicts_table(verdicts: Iterable[Verdict]) -> RenderableType:
-    """One line a verdict, each with its worst metric."""
+def verdicts_table(verdicts: Sequence[Verdict]) -> RenderableType:
+    """A row a verdict, and below the table why each of them is what it is."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("deployment", "service", "version", "verdict", "action", "since", "why"):
+    for title in ("deployment", "service", "version", "verdict", "action", "since"):
         table.add_column(title, overflow="fold")
     for verdict in verdicts:
         table.add_row(
@@ -84,10 +84,10 @@ def verdicts_table(verdicts: Iterable[Verdict]) -> RenderableType:
             Text(verdict.version),
             Text(verdict.verdict, style=_STATUS_STYLE[verdict.verdict]),
             Text(verdict.action, style=_ACTION_STYLE[verdict.action]),
-            Text(verdict.since),
-            Text(verdict.why),
+            Text(verdict.since[: len("2026-05-21T10:00:00")] + "Z"),
         )
-    return table
+    whys = [Text.assemble((verdict.deployment, "bold"), f": {verdict.why}") for verdict in verdicts]
+    return Group(table, Text(""), *whys)
 
 
 def progress_line(verdict: Verdict | None, left_s: float) -> str:

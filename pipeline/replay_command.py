@@ -92,4 +92,5 @@ def _progress(*, show: bool) -> Iterator[replay.Progress]:
     try:
         yield told
     finally:
-        bar.stop()
+        if bar.live.is_started:  # stopping one that never began would print an empty line
+            bar.stop()
