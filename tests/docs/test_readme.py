@@ -137,7 +137,7 @@ def test_the_two_commands_are_one_line_each_and_need_only_python() -> None:
 
 def test_the_first_screen_says_what_it_is_shows_it_and_gives_both_commands() -> None:
     screen = "\n".join(README.splitlines()[:22])
-    assert re.search(r"^!\[.+\]\(docs/images/\w+\.png\)$", screen, re.MULTILINE)
+    assert re.search(r"^!\[.+\]\(docs/images/[\w-]+\.png\)$", screen, re.MULTILINE)
     assert all(command in screen for command in INSTALLS)
 
 

@@ -77,6 +77,7 @@ def rooms() -> tuple[Source, ...]:
     return tuple(source for source in sources() if source.room in ROOMS)
 
 
+@cache
 def imported(tree: ast.Module) -> dict[str, str]:
     """Local name to dotted name of everything that a module imports.
 
