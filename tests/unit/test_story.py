@@ -187,6 +187,15 @@ def test_with_both_dials_at_zero_no_release_differs_from_a_good_one() -> None:
     assert median_s(batches, slow, "canary") / median_s(batches, slow, "baseline") < 1.1
 
 
+def test_what_is_injected_is_said_in_words_and_a_dial_at_zero_injects_nothing() -> None:
+    said = [release.injected(Dials(country="France")) for release in releases()]
+    assert [words for words in said if words != "nothing"] == [
+        "confirms 50% slower",
+        "rejects 90% of the orders from France",
+    ]
+    assert {one.injected(Dials(harm_country=0, slow=0)) for one in releases()} == {"nothing"}
+
+
 def test_a_rollback_brings_the_old_version_back_and_a_promotion_the_new_one() -> None:
     decided: dict[str, Action] = {"d-101": "promote", "d-102": "rollback"}
     batches = told(Dials(), by=decided)
