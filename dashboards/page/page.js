@@ -29,7 +29,8 @@ const state = {
   failures: 0,
   timer: null,
   busy: false,
-  texts: new Map(),
+  text: null, // of the page's data as it came
+  asOf: null, // what the evidence belongs to
 };
 
 function selection() {
@@ -40,12 +41,11 @@ function selection() {
   }
 }
 
-async function read(path) {
-  const body = await fetchText(path);
-  if (state.texts.get(path) === body) return undefined;
-  const value = parsed(path, body);
-  state.texts.set(path, body);
-  return value;
+async function readPage() {
+  const body = await fetchText("v1/page");
+  if (body === state.text) return;
+  state.page = parsed("v1/page", body);
+  state.text = body;
 }
 
 async function poll() {
@@ -54,7 +54,7 @@ async function poll() {
   state.busy = true;
   const asked = state.selected;
   try {
-    state.page = (await read("v1/page")) ?? state.page;
+    await readPage();
     await readEvidence(asked);
     state.failing = null;
     state.failures = 0;
@@ -73,25 +73,24 @@ async function poll() {
 }
 
 async function readEvidence(deployment) {
-  const path = `v1/evidence/${encodeURIComponent(deployment ?? "")}`;
-  for (const kept of state.texts.keys())
-    if (kept !== "v1/page" && kept !== path) state.texts.delete(kept);
-  const known = state.page.releases.some(({ verdict }) => verdict.deployment === deployment);
-  if (deployment === null || !known) {
-    state.evidence = null;
+  const release = state.page.releases.find(({ verdict }) => verdict.deployment === deployment);
+  if (release === undefined) {
     const unknown = `No release called “${deployment}” is known here.`;
-    state.problem = deployment === null ? null : unknown;
+    Object.assign(state, { evidence: null, asOf: null, problem: deployment && unknown });
     return;
   }
+  // Evidence is dear to compute. It moves with its verdict and, until the release ends, with time.
+  const asOf = JSON.stringify([release, release.ended === null ? state.page.watermark : null]);
+  if (asOf === state.asOf) return;
+  const path = `v1/evidence/${encodeURIComponent(deployment)}`;
+  let found;
   try {
-    const evidence = await read(path);
-    if (deployment === state.selected && evidence !== undefined) state.evidence = evidence;
-    state.problem = null;
+    found = { asOf, evidence: parsed(path, await fetchText(path)), problem: null };
   } catch (error) {
     if (error.status !== 404) throw error;
-    state.evidence = null;
-    state.problem = "No evidence over time is kept for this release.";
+    found = { asOf, evidence: null, problem: "No evidence over time is kept for this release." };
   }
+  if (deployment === state.selected) Object.assign(state, found);
 }
 
 function render() {
@@ -134,7 +133,7 @@ function select() {
   state.selected = selection();
   state.evidence = null;
   state.problem = null;
-  for (const path of state.texts.keys()) if (path !== "v1/page") state.texts.delete(path);
+  state.asOf = null;
   if (state.page === null) return;
   render();
   poll();

@@ -1,8 +1,8 @@
 """Makes the pictures in docs/images: ``python -m tests.page.shots [FOLDER] [--url URL]``.
 
 With the address of a running daemon (``plimsoll demo --port 8600``) they show what it says,
-without one the staged releases of ``recorded.py``: the list, and the newest harmful release, in
-both schemes and at phone width.
+without one the staged releases of ``recorded.py``: the list, and the newest harmful release (the
+picture of the README among them), in both schemes and at phone width.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ _PHONE: Final = 390
 _Shot = tuple[str, int, int, Literal["light", "dark"], bool]
 _SHOTS: Final[tuple[_Shot, ...]] = (
     ("releases-light", _WIDE, 720, "light", False),
-    ("releases-dark", _WIDE, 720, "dark", False),
-    ("release-light", _WIDE, 1120, "light", True),
-    ("release-dark", _WIDE, 1120, "dark", True),
+    ("demo", _WIDE, 1240, "light", True),
+    ("release-dark", _WIDE, 1240, "dark", True),
     ("phone-light", _PHONE, 844, "light", False),
     ("phone-dark", _PHONE, 844, "dark", True),
 )

@@ -206,11 +206,14 @@ def test_what_has_not_changed_is_not_drawn_again(window: Window, stage: Stage) -
         ".observe(document.body, {subtree: true, childList: true, attributes: true,"
         " characterData: true})"
     )
+    asked = len(stage.asked)
     window.after_polls()
     assert window.run("return seen") == []
+    assert len(stage.asked) == asked, "evidence is asked for again only when time has moved"
     stage.change(watermark_ns=NOW * 1_000_000)
     window.after_polls(lambda: "10:00:00" in window.text(".stat.time"))
     assert set(window.run("return seen")) <= {"TIME", "#text"}
+    assert len(stage.asked) > asked
 
 
 def test_a_new_verdict_appears_and_what_was_open_stays_open(window: Window, stage: Stage) -> None:
