@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby, repeat
 from typing import Final
 
 import numpy as np
@@ -57,6 +57,23 @@ class Change:
     status: Status
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """How far a comparison had come before a block: strata closed, slices in which the baseline
+    showed it, whether any side had."""
+
+    strata: int = 0
+    shown: int = 0
+    seen: bool = False
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> _Known:
+        """How far it has come now."""
+        return cls(
+            len(comparison.path.at), len(comparison.baseline_at), comparison.first_seen is not None
+        )
+
+
 class Evidence:
     """Everything that speaks about one deployment. Advanced by sealed cells in order of shown."""
 
@@ -86,7 +103,7 @@ class Evidence:
     def advance(self, cells: Cells) -> None:
         """Takes in sealed cells (all shown later than those before) and follows the status."""
         rows = self._exposed(attribute(cells, self.deployment, self.replaces, self.policy))
-        before = {key: len(c.path.at) for key, c in self.comparisons.items()}
+        before = {key: _Known.of(comparison) for key, comparison in self.comparisons.items()}
         stopped: dict[Key, list[tuple[int, float]]] = {}
         for key in sorted(rows, key=lambda key: (int(rows[key].shown[0]), key)):
             metric = self._metrics.get(key[0])
@@ -96,11 +113,13 @@ class Evidence:
                 self._flow(key, rows[key], stopped)
             else:
                 self._compare(key, metric, rows[key])
-        for at, key, log_e in self._news(before, stopped):
-            e = self.weights[key] * math.exp(min(log_e, _LOG_MAX))
-            self._harm += e - self._e.get(key, self.weights[key])
-            self._e[key] = e
-            self._follow(at)
+        for at, news in groupby(self._news(before, stopped), key=lambda one: one[0]):
+            for _, key, log_e in news:
+                if log_e is not None:
+                    e = self.weights[key] * math.exp(min(log_e, _LOG_MAX))
+                    self._harm += e - self._e.get(key, self.weights[key])
+                    self._e[key] = e
+            self._follow(at)  # once all that a slice says is in: never on a part of it
 
     def _exposed(self, rows: dict[Key, Rows]) -> dict[Key, Rows]:
         """The rows with counts that have an exposure joined to it: sessions without any order
@@ -199,20 +218,19 @@ class Evidence:
         return _REST * _basel(self._late)
 
     def _news(
-        self, before: dict[Key, int], stopped: dict[Key, list[tuple[int, float]]]
-    ) -> Iterator[tuple[int, Key, float]]:
-        """Every change of a weighted e-value in this block, in order of time."""
-        news: list[tuple[int, Key, float]] = []
+        self, before: dict[Key, _Known], stopped: dict[Key, list[tuple[int, float]]]
+    ) -> list[tuple[int, Key, float | None]]:
+        """Every change of a weighted e-value in this block, in order of time; None where only
+        what gates has changed."""
+        news: list[tuple[int, Key, float | None]] = []
         for key, comparison in self.comparisons.items():
-            start = before.get(key, 0)
-            path = comparison.path
-            news += [
-                (at, key, log_e)
-                for at, log_e in zip(path.at[start:], path.log_harm[start:], strict=True)
-            ]
+            known, path = before.get(key, _Known()), comparison.path
+            news += zip(path.at[known.strata :], repeat(key), path.log_harm[known.strata :])
+            if not key[1]:
+                news += [(at, key, None) for at in _appearances(comparison, known)]
         for key, points in stopped.items():
             news += [(at, key, log_e) for at, log_e in points]
-        return iter(sorted(news))
+        return sorted(news, key=lambda one: one[:2])
 
     def latch(self, first_degraded_at: str | None) -> None:
         """Keeps an earlier finding of harm: a past verdict is never revised."""
@@ -251,8 +269,9 @@ class Evidence:
         metric = comparison.metric
         if key[1] or metric.criticality is Criticality.WATCH or comparison.indicative:
             return False
+        first = comparison.first_seen
         if metric.named and self.deployment.service in metric.services:
-            return True
+            return first is not None and first <= at
         place = bisect_right(comparison.baseline_at, at)
         return place > 0 and comparison.baseline_at[place - 1] > at - _WEEK_SLICES
 
@@ -277,6 +296,17 @@ class Evidence:
     def judged(self) -> list[Key]:
         """All comparisons and silences, totals first, then by name."""
         return sorted({*self.comparisons, *self.stops}, key=lambda key: (len(key[1]), key))
+
+
+def _appearances(comparison: Comparison, known: _Known) -> list[int]:
+    """The slices in which a metric may begin to gate, beyond those known: seen at all, shown by
+    the baseline, shown again after a week."""
+    found = [] if known.seen or comparison.first_seen is None else [comparison.first_seen]
+    at = comparison.baseline_at[max(known.shown - 1, 0) :]
+    if not known.shown:
+        found += at[:1]
+    gaps = np.flatnonzero(np.diff(np.array(at, np.int64)) >= _WEEK_SLICES)
+    return found + [at[place + 1] for place in gaps.tolist()]
 
 
 def _basel(k: int) -> float:
