@@ -19,9 +19,13 @@ from collector.waiting import Answer, ClosedError, Request, WaitingRoom
 from dashboards.api.page_data import Evidence
 from dashboards.snapshot import Distribution, Gauge, Snapshot, Vitals
 from pipeline.clock import StreamClock
+from pipeline.pieces import Answers, grouped
 
-# What one turn may bring in bytes: with its cells it stays well below what one row of the
-# checkpoint takes, and one body at its limit fits in.
+# What one turn may bring. An event of the catalogue touches up to about forty cells of 100 bytes:
+# at ten times as many events, a batch in which nothing repeats would not fit into one transaction,
+# and the sender would repeat it for ever. A tenth costs a third of the speed.
+TURN_EVENTS: Final = 16_384
+# What is taken out of the waiting room at once: one body at its limit, and some more.
 TURN_BYTES: Final = 64 << 20
 # Where several senders are at work, those that were answered by one turn send again at once; so
 # long a pause lets them share the next one, and its commit, instead of every second one.
@@ -30,6 +34,7 @@ GATHER_S: Final = 0.004
 # that a restart reads few blobs.
 UPKEEP_TURNS: Final = 256
 _IDLE_S: Final = 1.0
+_NOTHING: Final = Gauge()
 
 T = TypeVar("T")
 
@@ -50,9 +55,10 @@ class Taken:
 class Growth:
     """How near the state is to its bounds."""
 
-    outbox: Gauge
-    open_deployments: Gauge
-    series: Gauge
+    outbox: Gauge = _NOTHING
+    open_deployments: Gauge = _NOTHING
+    series: Gauge = _NOTHING
+    trouble: str = ""  # why upkeep could not be done this time
 
 
 class Turns(Protocol):
@@ -72,7 +78,10 @@ class Turns(Protocol):
         """The evidence on a deployment over time."""
 
     def upkeep(self) -> Growth:
-        """Compacts what is kept, drops what is past its retention; how much there is."""
+        """Compacts what is kept, drops what is past its retention; how much there is.
+
+        A disk that refuses is told in ``trouble``: upkeep can wait.
+        """
 
 
 class EngineError(Exception):
@@ -108,7 +117,7 @@ class Engine:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="turns")
         self._turns: Turns | None = None
         self._snapshot = Snapshot()
-        self._growth = Growth(Gauge(), Gauge(), Gauge())
+        self._growth = Growth()
         self._judgement = self._commit = Distribution()
         self._count = 0
         self._slice: int | None = None
@@ -163,7 +172,7 @@ class Engine:
             turns = await self._in_worker(self._load)
             self._clock.anchor(turns.stream_ns)
             self._snapshot = await self._in_worker(turns.snapshot)
-            self._growth = await self._in_worker(turns.upkeep)
+            await self._upkeep(turns)
             self._turns = turns
             if not self._stopping:
                 self._room.open()
@@ -188,37 +197,51 @@ class Engine:
     async def _step(self, turns: Turns) -> None:
         self._company = len(self._room) > 1
         requests = self._room.take(events=self._limits.batch_events, size=TURN_BYTES)
-        clock_ns = self._clock.now_ns()
-        if not requests and not self._passed(clock_ns):
+        if not requests and not self._passed(self._clock.now_ns()):
             return
         try:
-            await self._turn(turns, requests, clock_ns)
+            await self._turns_of(turns, requests)
         except BaseException:
             for request in requests:
                 request.fail(ClosedError("the daemon could not keep this; send it again later"))
             raise
         finally:
             self._room.release(requests)
-        if self._count % UPKEEP_TURNS == 0:
-            self._growth = await self._in_worker(turns.upkeep)
 
-    async def _turn(self, turns: Turns, requests: list[Request], clock_ns: int | None) -> None:
-        payloads = [list(request.payloads) for request in requests]
+    async def _turns_of(self, turns: Turns, requests: list[Request]) -> None:
+        """Takes as many turns as the requests need, mostly one; each is answered when all of it
+        is committed."""
+        answers = Answers()
+        most = min(self._limits.batch_events, TURN_EVENTS)
+        for group in grouped(requests, most=most):
+            taken = await self._turn(turns, [piece.payloads for piece in group])
+            for piece, answer in zip(group, taken.answers, strict=True):
+                answers.add(piece, answer)
+        if requests:
+            now_s = self._now_s()
+            self._lag_s = max(now_s - request.arrived_s for request in requests)
+
+    async def _turn(self, turns: Turns, payloads: list[list[bytes]]) -> Taken:
+        clock_ns = self._clock.now_ns()
         taken = await self._in_worker(lambda: turns.take(payloads, clock_ns))
         if taken.newest_ns is not None:
             self._clock.observe(taken.newest_ns)
-        now_s = self._now_s()
-        self._count += 1
-        self._committed_at_s = now_s
         stream_ns = self._clock.now_ns()  # as moved by this turn: it has closed those slices
         self._slice = None if stream_ns is None else stream_ns // SLICE_NS
+        self._count += 1
+        self._committed_at_s = self._now_s()
         self._snapshot = taken.snapshot
         self._judgement = self._judgement.observe(taken.judged_s)
         self._commit = self._commit.observe(taken.committed_s)
-        self._lag_s = max((now_s - request.arrived_s for request in requests), default=0.0)
-        for request, answer in zip(requests, taken.answers, strict=True):
-            request.settle(answer)
-        self._report.add(taken, now_s)
+        self._report.add(taken, self._committed_at_s)
+        if self._count % UPKEEP_TURNS == 0:
+            await self._upkeep(turns)
+        return taken
+
+    async def _upkeep(self, turns: Turns) -> None:
+        self._growth = await self._in_worker(turns.upkeep)
+        if self._growth.trouble:
+            self._report.say(f"upkeep is put off: {self._growth.trouble}")
 
     def _passed(self, clock_ns: int | None) -> bool:
         """Whether a slice has passed since the last turn, so that a stop of traffic is seen."""
@@ -240,7 +263,7 @@ class Report:
     """One line a second about what arrives, and one for every verdict that changes."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+        self.say = say
         self._since_s: float | None = None
         self._accepted = self._duplicates = self._rejected = 0
         self._reasons: dict[str, int] = {}
@@ -254,7 +277,7 @@ class Report:
             for rejected in answer.rejected:
                 self._reasons[rejected.reason] = self._reasons.get(rejected.reason, 0) + 1
         for line in taken.news:
-            self._say(line)
+            self.say(line)
         if self._since_s is None or now_s - self._since_s >= 1.0:
             self.flush()
             self._since_s = now_s
@@ -267,6 +290,6 @@ class Report:
             reasons = ", ".join(f"{word} {n}" for word, n in sorted(self._reasons.items()))
             parts.append(f"{self._rejected} rejected ({reasons})")
         if parts:
-            self._say("events: " + ", ".join(parts))
+            self.say("events: " + ", ".join(parts))
         self._accepted = self._duplicates = self._rejected = 0
         self._reasons = {}

@@ -17,7 +17,14 @@ from analyzers.facts import NS_PER_S, SLICE_NS, Facts, Marker
 from analyzers.times import epoch_ns
 from analyzers.turn import Delta, Inbox, State, take_turn
 from analyzers.verdict import Alert, Verdict
-from collector.checkpoint import Checkpoint, Entry, Fenced, KeptVerdict, NewNotice, Unavailable
+from collector.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    Entry,
+    KeptVerdict,
+    NewNotice,
+    Unavailable,
+)
 from collector.decode import decode
 from collector.novelty import Novel, Seen, SeenDamagedError, keep_new, merged
 from dashboards.api.page_data import Evidence
@@ -41,6 +48,8 @@ HORIZON_NS: Final = 35 * 24 * 3600 * NS_PER_S
 SEEN_LIMIT: Final = 20_000_000
 # The raw intake is kept for this long in stream time, and below its bound in bytes.
 INTAKE_NS: Final = 30 * 24 * 3600 * NS_PER_S
+# Evidence kept as drawn: several people may look at the same few releases, each every few seconds.
+DRAWN: Final = 32
 # Blobs to be read at a restart; beyond it they are merged.
 BLOBS: Final = 32
 
@@ -75,6 +84,7 @@ class KeptTurns:
         self._sequence = sequence
         self._channels = channels
         self._pace = pace or Pace()
+        self._drawn: dict[tuple[str, int | None, int], Evidence] = {}
 
     @classmethod
     def load(
@@ -119,8 +129,15 @@ class KeptTurns:
         return view.snapshot_of(self._state, self._policy)
 
     def evidence(self, deployment: str) -> Evidence:
-        """The evidence on a deployment over time."""
-        return evidence_of(self._state, deployment, self._policy)
+        """The evidence on a deployment over time, computed once for what has been judged."""
+        state = self._state
+        known = (deployment, state.watermark_ns, len(state.markers))
+        found = self._drawn.get(known)
+        if found is None:
+            if len(self._drawn) >= DRAWN:
+                self._drawn.clear()
+            found = self._drawn[known] = evidence_of(state, deployment, self._policy)
+        return found
 
     def take(self, requests: list[list[bytes]], clock_ns: int | None) -> Taken:
         """One turn, committed; EngineError if it cannot be kept.
@@ -165,30 +182,43 @@ class KeptTurns:
         )
 
     def upkeep(self) -> Growth:
-        """Merges what a restart would read piece by piece, and drops what is past its retention."""
-        state, policy = self._state, self._policy
-        counts = self._checkpoint.counts()
-        if state.stream_ns is not None:
-            horizon_ns = state.stream_ns - HORIZON_NS
-            history_ns = state.stream_ns - policy.retention_s * NS_PER_S
-            self._seen.forget(horizon_ns)
-            self._checkpoint.forget(
-                intake_before_ns=state.stream_ns - INTAKE_NS,
-                seen_before_ns=horizon_ns,
-                history_before_ns=history_ns,
-            )
-            if counts.cells_blobs > BLOBS or counts.seen_blobs > BLOBS:
-                settled_ns, oldest = state.memory.settled_ns, history_ns // SLICE_NS
-                self._checkpoint.compact(
-                    lambda bodies: kept.merged(
-                        bodies, policy, settled_ns=settled_ns, oldest_slice=oldest
-                    ),
-                    lambda blobs: merged(blobs, before_ns=horizon_ns),
-                )
+        """Merges what a restart would read piece by piece, and drops what is past its retention.
+
+        A disk that refuses is told in ``trouble``; EngineError if another process has taken over.
+        """
+        state, policy, trouble = self._state, self._policy, ""
+        try:
+            self._tidy()
+        except Unavailable as error:
+            trouble = str(error)
+        except CheckpointError as error:
+            raise EngineError(f"the daemon stops: {error}") from error
         return Growth(
-            outbox=Gauge(counts.outbox_waiting, policy.limits.outbox),
+            outbox=Gauge(self._checkpoint.counts().outbox_waiting, policy.limits.outbox),
             open_deployments=view.open_deployments(state, policy),
             series=view.kept_series(state, policy),
+            trouble=trouble,
+        )
+
+    def _tidy(self) -> None:
+        state, policy = self._state, self._policy
+        if state.stream_ns is None:
+            return
+        horizon_ns = state.stream_ns - HORIZON_NS
+        history_ns = state.stream_ns - policy.retention_s * NS_PER_S
+        self._seen.forget(horizon_ns)
+        self._checkpoint.forget(
+            intake_before_ns=state.stream_ns - INTAKE_NS,
+            seen_before_ns=horizon_ns,
+            history_before_ns=history_ns,
+        )
+        counts = self._checkpoint.counts()
+        if counts.cells_blobs <= BLOBS and counts.seen_blobs <= BLOBS:
+            return
+        settled_ns, oldest = state.memory.settled_ns, history_ns // SLICE_NS
+        self._checkpoint.compact(
+            lambda bodies: kept.merged(bodies, policy, settled_ns=settled_ns, oldest_slice=oldest),
+            lambda blobs: merged(blobs, before_ns=horizon_ns),
         )
 
     def _entry(self, turn: RecordedTurn, delta: Delta, news: Novel) -> Entry:
@@ -222,18 +252,23 @@ class KeptTurns:
 
     def _commit(self, entry: Entry) -> int:
         """The number of the committed turn; EngineError once every try has failed."""
-        for pause_s in self._pace.pauses_s:
+        for pause_s in (*self._pace.pauses_s, None):
             try:
                 return self._checkpoint.commit(entry)
-            except Unavailable:
+            except Unavailable as error:
+                if pause_s is None:
+                    raise _lost(error) from error
                 self._pace.sleep(pause_s)
-        try:
-            return self._checkpoint.commit(entry)
-        except (Unavailable, Fenced) as error:
-            raise EngineError(
-                f"a turn could not be kept, so the daemon stops: {error}. Nothing that was "
-                "acknowledged is lost; senders that got no answer send again"
-            ) from error
+            except CheckpointError as error:  # trying again would not help
+                raise _lost(error) from error
+        raise AssertionError("the last try either returns or raises")
+
+
+def _lost(error: CheckpointError) -> EngineError:
+    return EngineError(
+        f"a turn could not be kept, so the daemon stops: {error}. Nothing that was acknowledged "
+        "is lost; senders that got no answer send again"
+    )
 
 
 def _newest(facts: Facts, state: State) -> int | None:

@@ -84,7 +84,6 @@ OPERATIONS: Final = (
         "get", "/v1/evidence/{deployment}", "evidence", "The evidence on one deployment over time.",
         (
             Answered(200, "Always; empty for an unknown deployment.", Evidence),
-            Answered(503, "The daemon is loading its state or stopping.", retry=True),
         ),
         (_DEPLOYMENT,),
     ),

@@ -6,7 +6,8 @@ Times are epoch milliseconds of event time. The shapes are those of the page's o
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from itertools import islice
+from typing import Final, Literal
 
 import msgspec
 from starlette.requests import Request
@@ -17,6 +18,9 @@ from analyzers.times import epoch_ms
 from analyzers.verdict import State, Verdict
 from dashboards.api.answers import json
 from dashboards.snapshot import Reader, Release, Snapshot
+
+# The newest releases on the page, which asks every few seconds; /v1/verdicts has them all.
+RELEASES: Final = 100
 
 
 class PageCounts(msgspec.Struct, frozen=True):
@@ -152,7 +156,7 @@ def page_of(snapshot: Snapshot, *, version: str) -> Page:
         ),
         rejected_by_reason=dict(snapshot.rejected_by_reason),
         arrivals=_arrivals(snapshot),
-        releases=[_release(release) for release in snapshot.releases.values()],
+        releases=[_release(one) for one in islice(snapshot.releases.values(), RELEASES)],
     )
 
 

@@ -22,7 +22,7 @@ from tests.integration.serving import Daemon, daemon, marker, ndjson, order
 
 pytestmark = pytest.mark.integration
 
-BATCHES = 120
+BATCHES = 70
 BATCH = 25
 KILLS = 10
 

@@ -113,6 +113,27 @@ def test_an_event_that_two_requests_bring_at_once_counts_for_one_of_them(tmp_pat
     run(tmp_path, work)
 
 
+def test_a_request_larger_than_a_turn_is_answered_when_all_of_it_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.embedded.TURN_EVENTS", 7)
+
+    async def work(bench: Bench) -> None:
+        orders = [order(n) for n in range(20)]
+        first, second = await asyncio.gather(
+            bench.submit(*orders, b"rubbish", order(3), order(20)),
+            bench.submit(order(21), b"other rubbish"),
+        )
+        assert (first.accepted, first.duplicates) == (21, 1)
+        assert [one.index for one in first.rejected] == [20]
+        assert (second.accepted, [one.index for one in second.rejected]) == (1, [1])
+        told = bench.engine.snapshot()
+        assert told.tallies.events == 22
+        assert told.vitals.turns >= 4
+
+    run(tmp_path, work)
+
+
 def test_a_stop_of_all_traffic_is_noticed(tmp_path: Path) -> None:
     async def work(bench: Bench) -> None:
         await bench.submit(marker(), *(order(n) for n in range(200)))
@@ -178,6 +199,30 @@ def test_a_full_disk_stops_the_daemon_and_nothing_was_acknowledged(tmp_path: Pat
     with pytest.raises(EngineError, match=r"disk is full.*Nothing that was acknowledged is lost"):
         run(tmp_path, full)
     run(tmp_path, again)
+
+
+def test_upkeep_that_the_disk_refuses_is_put_off(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        for n in range(40):
+            await bench.submit(order(n))
+
+    run(tmp_path, work)
+    with Checkpoint.open(tmp_path) as checkpoint:
+        turns = KeptTurns.load(checkpoint, SETTINGS)
+        checkpoint._db.execute("PRAGMA query_only = ON")
+        assert "may not be written" in turns.upkeep().trouble
+        checkpoint._db.execute("PRAGMA query_only = OFF")
+        assert turns.upkeep().trouble == ""
+
+
+def test_a_daemon_whose_state_was_taken_over_stops(tmp_path: Path) -> None:
+    with Checkpoint.open(tmp_path) as checkpoint:
+        turns = KeptTurns.load(checkpoint, SETTINGS, pace=IMPATIENT)
+        checkpoint._db.execute("UPDATE fence SET epoch = epoch + 1")
+        with pytest.raises(EngineError, match=r"taken over by another process .*must stop"):
+            turns.take([[json.dumps(order(1)).encode()]], None)
+        with pytest.raises(EngineError, match="taken over by another process"):
+            turns.upkeep()
 
 
 def test_a_state_that_cannot_be_understood_is_told_with_its_remedy(tmp_path: Path) -> None:
