@@ -145,22 +145,32 @@ def _stopped(evidence: Evidence, at: int) -> bool:
 
 def _blame(evidence: Evidence) -> str:
     key = worst(evidence)[0]
-    where = " of " + " ".join(f"{v}" for _, v in key[1]) if key[1] else ""
+    where = " (" + ", ".join(f"{name} {value}" for name, value in key[1]) + ")" if key[1] else ""
     if key in evidence.stops:
         return f"The canary has gone silent{where} while the baseline flows."
     comparison = evidence.comparisons[key]
     return (
-        f"{key[0]}{where} is worse than its margin: "
-        f"{_in_words(comparison)} beyond doubt at the policy's error rate."
+        f"{key[0]}{where}: {_in_words(comparison, comparison.path.effect[-1])} against the "
+        f"baseline, worse than its margin of {_margin(comparison)}."
     )
 
 
-def _in_words(comparison: Comparison) -> str:
-    effect = comparison.path.effect[-1]
+def _in_words(comparison: Comparison, effect: float) -> str:
+    """An effect of a path with its sign, as points or percent."""
     if comparison.metric.kind is Kind.PROPORTION:
         sign = 1.0 if comparison.metric.worse == "higher" else -1.0
-        return f"{sign * effect * 100:+.2f} points"
-    return f"{effect * 100:+.1f} %"
+        return f"{sign * effect * 100:+.1f} points"
+    return f"{effect * 100:+.0f} %"
+
+
+def _margin(comparison: Comparison) -> str:
+    margin = comparison.metric.margin
+    if margin.relative:
+        return f"{margin.size * 100:g} %"
+    if comparison.metric.kind is Kind.PROPORTION:
+        size = margin.size * 100
+        return f"{size:g} point" + ("" if size == 1 else "s")
+    return f"{margin.size:g} {comparison.metric.unit}"
 
 
 def _impact(evidence: Evidence, told: list[Reason]) -> Impact | None:

@@ -21,7 +21,7 @@ _WORST_SEGMENTS: Final = 5
 _METHODS: Final = {
     Kind.PROPORTION: "exact block e-process averaged with a t mixture on Mantel-Haenszel scores",
     Kind.COUNT: "exact binomial e-process averaged with a t mixture, given the share",
-    Kind.DURATION: "t mixture on stratified rank scores",
+    Kind.DURATION: "t mixture averaged with a normal mixture on stratified rank scores",
     Kind.AMOUNT: "shown, not yet judged",
     Kind.GAUGE: "shown, not yet judged",
 }

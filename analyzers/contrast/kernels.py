@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import numpy as np
 from scipy.special import logsumexp
 
-from analyzers.contrast import count, proportion, ranks
+from analyzers.contrast import count, normal, proportion, ranks
 from analyzers.contrast.batches import Batches
 from analyzers.contrast.dispersion import dispersion, nothing_carried
 from analyzers.facts import Floats, Ints
@@ -83,8 +83,8 @@ class Proportion:
             exact.append(_mixed(path[1:]))
         score, variance = proportion.scores(strata.bad, strata.units, past, self.grid)
         wide = np.broadcast_to(variance[:, None], score.shape)
-        normal = self._batches.advance(score, wide, variance, strata.units)
-        return _average(exact[0], normal[0]), _average(exact[1], normal[1])
+        batched = self._batches.advance(score, wide, variance, strata.units)
+        return _average(exact[0], batched[0]), _average(exact[1], batched[1])
 
 
 class Count:
@@ -113,17 +113,21 @@ class Count:
         total = strata.units.sum(axis=1)
         information = total * strata.share * (1 - strata.share)
         exposed = np.column_stack([total * (1 - strata.share), total * strata.share])
-        normal = self._batches.advance(score, variance, information, exposed)
-        return _average(exact[0], normal[0]), _average(exact[1], normal[1])
+        batched = self._batches.advance(score, variance, information, exposed)
+        return _average(exact[0], batched[0]), _average(exact[1], batched[1])
 
 
 class Ranks:
-    """Shift of the distribution in logarithmic buckets, canary against baseline: t mixture on
-    permutation scores. ``margins`` are whole numbers of buckets."""
+    """Shift of the distribution in logarithmic buckets, canary against baseline: t mixture and
+    normal mixture on permutation scores, averaged: the one learns their variance, the other knows
+    it and needs no batches. ``margins`` are whole numbers of buckets."""
 
     def __init__(self, margins: Sequence[float]) -> None:
         self.grid = _grid((*_SHIFTS, *(-s for s in _SHIFTS)), margins)
         self._batches = Batches.empty(len(self.grid))
+        self._score = np.zeros(len(self.grid))
+        self._variance = np.zeros(len(self.grid))
+        self._spread = nothing_carried()
 
     def advance(self, strata: Strata) -> tuple[Floats, Floats]:
         """See ``Kernel``."""
@@ -135,7 +139,20 @@ class Ranks:
         variance = np.column_stack([pair[1] for pair in pairs])
         total = np.maximum(strata.units.sum(axis=1), 1.0)
         information = strata.units[:, 0] * strata.units[:, 1] / total
-        return self._batches.advance(score, variance, information, strata.units)
+        learned = self._batches.advance(score, variance, information, strata.units)
+        known = self._known(score, variance)
+        return _average(learned[0], known[0]), _average(learned[1], known[1])
+
+    def _known(self, score: Floats, variance: Floats) -> tuple[Floats, Floats]:
+        """The normal mixture's log e-values, (J, G); clusters widen the variance."""
+        same = int(np.searchsorted(self.grid, 0.0))
+        told = variance[:, same] > 0
+        standard = score[:, same] / np.sqrt(np.where(told, variance[:, same], 1.0))
+        phi, self._spread = dispersion(standard, told, self._spread)
+        total = np.cumsum(np.vstack([self._score, score]), axis=0)
+        wide = np.cumsum(np.vstack([self._variance, variance * phi[:, None]]), axis=0)
+        self._score, self._variance = total[-1], wide[-1]
+        return normal.log_e(total[1:], wide[1:]), normal.log_e(-total[1:], wide[1:])
 
 
 def _grid(values: Sequence[float], margins: Sequence[float]) -> Floats:
