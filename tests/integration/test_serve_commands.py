@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -118,13 +119,25 @@ def test_a_file_that_is_no_state_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "plimsoll.sqlite").read_bytes().startswith(b"my own notes")
 
 
+def refuses_connections(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=1).close()
+    except OSError:
+        return True
+    return False
+
+
 def test_a_second_signal_does_not_wait_for_slow_clients(tmp_path: Path) -> None:
+    pause = Event()
     with daemon(tmp_path) as running:
-        address = running.url.removeprefix("http://").rsplit(":", 1)
-        with socket.create_connection((address[0], int(address[1]))) as slow:
+        host, port = running.url.removeprefix("http://").rsplit(":", 1)
+        with socket.create_connection((host, int(port))) as slow:
             slow.sendall(b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n123")
             running.get("/healthz")
             running.process.send_signal(signal.SIGTERM)
+            while not refuses_connections((host, int(port))):
+                pause.wait(0.01)
+            assert running.process.poll() is None
             assert running.end(signal.SIGTERM) == 0
 
 
