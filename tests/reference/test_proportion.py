@@ -14,7 +14,6 @@ from scipy import stats
 from scipy.optimize import minimize_scalar
 
 from analyzers.contrast import proportion
-from analyzers.contrast.dispersion import dispersion
 from analyzers.contrast.kernels import Proportion, Strata
 from analyzers.contrast.proportion import harm_differences, nearest, safe_differences
 from analyzers.facts import Floats
@@ -151,31 +150,3 @@ def test_flawless_arms_are_evidence_of_safety_and_none_of_harm() -> None:
     assert down[-1, at] > np.log(20)
     assert (np.diff(down[:, at]) > 0).all()
     assert up[-1, at] < 0
-
-
-def test_dispersion_is_one_for_independent_units_and_more_for_clusters() -> None:
-    chance = np.random.default_rng(3)
-    units = np.tile([20.0, 20.0], (4_000, 1))
-    alone = chance.binomial(20, 0.1, (4_000, 2)).astype(float)
-    phi, _ = dispersion(*proportion.standardised(alone, units), np.zeros(3))
-    assert phi[0] == 1.0
-    assert 1.0 <= phi[-1] < 1.1
-    fives = chance.binomial(4, 0.1, (4_000, 2)).astype(float) * 5.0
-    clustered, _ = dispersion(*proportion.standardised(fives, units), np.zeros(3))
-    assert clustered[-1] == pytest.approx(5.0, rel=0.1)
-    assert (clustered >= 1.0).all()
-
-
-def test_dispersion_is_carried_from_block_to_block() -> None:
-    chance = np.random.default_rng(4)
-    units = np.tile([8.0, 3.0], (90, 1))
-    bad = chance.binomial([8, 3], 0.3, (90, 2)).astype(np.float64)
-    whole, last = dispersion(*proportion.standardised(bad, units), np.zeros(3))
-    carried, parts = np.zeros(3), []
-    for start in range(0, 90, 7):
-        part, carried = dispersion(
-            *proportion.standardised(bad[start : start + 7], units[start : start + 7]), carried
-        )
-        parts.append(part)
-    assert np.concatenate(parts).tolist() == whole.tolist()
-    assert carried.tolist() == last.tolist()
