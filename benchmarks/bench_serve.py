@@ -6,6 +6,9 @@ commit about 10 ms a turn whatever its size. So large batches are bound by fold 
 single events by the commit: with 16 senders at once one commit carries 16 of them. A verdict is
 encoded anew for each reader, about 50 us for a large one, and HTTP in pure Python costs 150 to
 250 us: some thousand a second on one core.
+Measured on two shared cores: batches 17,000 to 19,000 events a CPU second (four fifths of it are
+fold and judgement), single events 700 to 1,070, verdicts 2,500 to 2,700, scrapes 390 to 450. A
+listener that did not name its protocol made every answer 40 ms late (see ``wiring.listen``).
 
 Run: ``python -m benchmarks.bench_serve``. The daemon is a process of its own; figures are per
 second of its CPU time (robust on a busy machine) and per second elapsed, with the latency seen.
