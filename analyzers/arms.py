@@ -144,6 +144,24 @@ def share_over(deployment: Deployment, shown: Ints) -> Floats:
     return np.asarray(np.where(place >= 0, values[np.maximum(place, 0)], 0.0))
 
 
+def shown_before(
+    deployment: Deployment, replaces: str, sealed: Iterable[Cells], days: int
+) -> frozenset[str]:
+    """The metrics that the baseline has shown in so many days before a deployment started."""
+    start = deployment.started_ns // SLICE_NS
+    since = start - days * 24 * 3600 // SLICE_S
+    found: set[str] = set()
+    for cells in sealed:
+        near = np.unique(cells.of[(cells.slice < start) & (cells.slice >= since)])
+        for series in (cells.series[i] for i in near.tolist()):
+            mine = (series.service, series.environment)
+            if mine != (deployment.service, deployment.environment) or series.segment:
+                continue
+            if arm_of(series, deployment, replaces) == BASELINE:
+                found.add(series.metric)
+    return frozenset(found)
+
+
 def replaced(deployment: Deployment, sealed: Iterable[Cells], flow: str) -> str:
     """The version that a deployment replaces: what its marker says, or the one with most events
     in the 24 h before it; if nothing was seen before, the first other version seen after.

@@ -52,11 +52,10 @@ class Comparison:
         self.path = Path()
         self.seen = np.zeros(2)  # units of both arms in all rows
         self.first_seen: int | None = None
-        self.baseline_at: list[int] = []
+        self.baseline_first: int | None = None
         self.units = np.zeros(2)  # of closed strata
         self.bad = np.zeros(2)
-        bare_count = metric.kind is Kind.COUNT and not metric.exposure
-        self.indicative = bare_count or metric.kind in SHOWN
+        self.indicative = only_indicative(metric)
         self.log_harm_max = 0.0
         self._level = -np.log(promotion_error_rate)
         self._open = no_rows()
@@ -84,7 +83,9 @@ class Comparison:
         occupied = rows.shown[rows.units.sum(axis=1) > 0]
         if self.first_seen is None and len(occupied):
             self.first_seen = int(occupied[0])
-        self.baseline_at += rows.shown[rows.units[:, 0] > 0].tolist()
+        shown = rows.shown[rows.units[:, BASELINE] > 0]
+        if self.baseline_first is None and len(shown):
+            self.baseline_first = int(shown[0])
         if self.metric.kind in SHOWN:
             self._gather(rows)
             return
@@ -258,6 +259,12 @@ def _declared(rows: Rows, share: Floats) -> tuple[Rows, Floats]:
         rows.bin_counts[:0],
     )
     return kept, share[told]
+
+
+def only_indicative(metric: Metric) -> bool:
+    """Whether a metric is shown but decides nothing: a count without exposure cannot tell harm
+    from a split that sends fewer customers, and some kinds are not judged yet."""
+    return metric.kind in SHOWN or (metric.kind is Kind.COUNT and not metric.exposure)
 
 
 def _between(rows: Rows, start: int, stop: int) -> Rows:

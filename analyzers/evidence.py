@@ -18,7 +18,7 @@ import numpy as np
 
 from analyzers.arms import Key, Rows, attribute, no_rows, share_over, with_exposure
 from analyzers.cells import Cells, Segment
-from analyzers.comparison import Comparison
+from analyzers.comparison import Comparison, only_indicative
 from analyzers.contrast.silence import Quiet, watch
 from analyzers.facts import SLICE_NS, SLICE_S
 from analyzers.policy import Criticality, Measure, Metric, Policy
@@ -34,7 +34,8 @@ _REST: Final = 0.1
 # The first twenty segments of a metric share four fifths of its segments' part equally. With
 # 6 / (pi^2 k^2) for the k-th from the start, the fifth country had half, the tenth a seventh.
 _SEGMENT_SLOTS: Final = (20, 0.04)
-_WEEK_SLICES: Final = 7 * 24 * 3600 // SLICE_S
+# A metric that the baseline has shown in so many days before the start is waited for.
+EXPECTED_DAYS: Final = 7
 _LOG_MAX: Final = 690.0  # exp of more overflows a float
 
 
@@ -59,25 +60,33 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """How far a comparison had come before a block: strata closed, slices in which the baseline
-    showed it, whether any side had."""
+    """How far a comparison had come before a block: strata closed, whether the baseline had shown
+    it, whether any side had."""
 
     strata: int = 0
-    shown: int = 0
+    baseline: bool = False
     seen: bool = False
 
     @classmethod
     def of(cls, comparison: Comparison) -> _Known:
         """How far it has come now."""
         return cls(
-            len(comparison.path.at), len(comparison.baseline_at), comparison.first_seen is not None
+            len(comparison.path.at),
+            comparison.baseline_first is not None,
+            comparison.first_seen is not None,
         )
 
 
 class Evidence:
     """Everything that speaks about one deployment. Advanced by sealed cells in order of shown."""
 
-    def __init__(self, deployment: Deployment, replaces: str, policy: Policy) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        replaces: str,
+        policy: Policy,
+        expected: frozenset[str] = frozenset(),
+    ) -> None:
         self.deployment = deployment
         self.replaces = replaces
         self.policy = policy
@@ -96,6 +105,12 @@ class Evidence:
         self._late = 0
         self._ranks: dict[str, int] = {}
         self._metrics = {metric.name: metric for metric in policy.metrics}
+        # Metrics that gate even before anything of them has come since the start.
+        self._awaited = frozenset(
+            metric.name
+            for metric in policy.metrics
+            if may_gate(metric) and (metric.name in expected or self._named(metric))
+        )
         self.watch_end_s = deployment.started_ns // 1_000_000_000 + policy.watch_s
 
     # --- moving ---------------------------------------------------------------------------
@@ -255,7 +270,7 @@ class Evidence:
         if held and (at + 1) * SLICE_S >= self.watch_end_s:
             return "healthy"  # latched: the watch ended healthy
         gating = self.gating(at)
-        if gating and all(self.safe(key, at) for key in gating):
+        if gating and not self.missing(at) and all(self.safe(key, at) for key in gating):
             return "healthy"
         return "inconclusive"
 
@@ -264,16 +279,26 @@ class Evidence:
         return [key for key in self._totals if self.gates(key, self.comparisons[key], at)]
 
     def gates(self, key: Key, comparison: Comparison, at: int) -> bool:
-        """Whether a comparison gates promotion: a total, judged, and shown by the baseline in
-        the last seven days or named by the policy for this service."""
-        metric = comparison.metric
-        if key[1] or metric.criticality is Criticality.WATCH or comparison.indicative:
+        """Whether a comparison gates promotion as of a slice: a total, judged, and shown by the
+        baseline since the start (or awaited, and seen)."""
+        if key[1] or not may_gate(comparison.metric):
             return False
-        first = comparison.first_seen
-        if metric.named and self.deployment.service in metric.services:
-            return first is not None and first <= at
-        place = bisect_right(comparison.baseline_at, at)
-        return place > 0 and comparison.baseline_at[place - 1] > at - _WEEK_SLICES
+        awaited = key[0] in self._awaited
+        first = comparison.first_seen if awaited else comparison.baseline_first
+        return first is not None and first <= at
+
+    def _named(self, metric: Metric) -> bool:
+        return metric.named and self.deployment.service in metric.services
+
+    def missing(self, at: int) -> list[str]:
+        """The metrics that gate although nothing of them has come by a slice: the baseline has
+        shown them before the start, or the policy names them for this service."""
+        return [name for name in sorted(self._awaited) if not self._come(name, at)]
+
+    def _come(self, name: str, at: int) -> bool:
+        comparison = self.comparisons.get((name, ()))
+        first = comparison.first_seen if comparison else None
+        return first is not None and first <= at
 
     def safe(self, key: Key, at: int) -> bool:
         """Whether harm beyond the margin was ruled out by a slice, and still looks ruled out."""
@@ -300,13 +325,17 @@ class Evidence:
 
 def _appearances(comparison: Comparison, known: _Known) -> list[int]:
     """The slices in which a metric may begin to gate, beyond those known: seen at all, shown by
-    the baseline, shown again after a week."""
-    found = [] if known.seen or comparison.first_seen is None else [comparison.first_seen]
-    at = comparison.baseline_at[max(known.shown - 1, 0) :]
-    if not known.shown:
-        found += at[:1]
-    gaps = np.flatnonzero(np.diff(np.array(at, np.int64)) >= _WEEK_SLICES)
-    return found + [at[place + 1] for place in gaps.tolist()]
+    the baseline."""
+    news = [
+        None if known.seen else comparison.first_seen,
+        None if known.baseline else comparison.baseline_first,
+    ]
+    return [at for at in news if at is not None]
+
+
+def may_gate(metric: Metric) -> bool:
+    """Whether a metric can gate promotion at all."""
+    return metric.criticality is not Criticality.WATCH and not only_indicative(metric)
 
 
 def _basel(k: int) -> float:

@@ -24,7 +24,7 @@ _UNITS: Final = {"order": "orders", "edi": "documents", "warehouse": "tasks", "p
 def judge(evidence: Evidence, *, as_of_ns: int, complete: bool = False) -> Verdict:
     """The verdict on a deployment as of an event time, from all evidence sealed by then."""
     d, policy = evidence.deployment, evidence.policy
-    at = as_of_ns // SLICE_NS
+    at = min(as_of_ns, d.ended_ns or as_of_ns) // SLICE_NS
     service = policy.service(d.service)
     status, why = _status(evidence, at)
     open_watch = d.ended_ns is None and as_of_ns < d.started_ns + policy.watch_s * NS_PER_S
@@ -116,7 +116,7 @@ def _progress(evidence: Evidence, at: int, *, healthy: bool) -> tuple[Status, st
         return "healthy", f"{many} shown to be no worse than the margin."
     if not gating:
         return "inconclusive", "No metric that may gate is shown by the baseline yet."
-    left = [key[0] for key in gating if not evidence.safe(key, at)]
+    left = [key[0] for key in gating if not evidence.safe(key, at)] + evidence.missing(at)
     return "inconclusive", f"Not yet decided: {', '.join(left)}."
 
 

@@ -48,11 +48,13 @@ def reasons(evidence: Evidence, at: int) -> list[Reason]:
             found.append((order, _reason(evidence, key, at, state)))
     found.sort(key=lambda pair: pair[0])  # stable: by strength within
     seen = {key[0] for key in evidence.comparisons}
-    rest = [m for m in evidence.policy.metrics if m.name not in seen and _may_gate(evidence, m)]
-    return [reason for _, reason in found] + [_not_observed(m) for m in rest]
+    missing = evidence.missing(at)
+    rest = [m for m in evidence.policy.metrics if m.name not in seen and _concerns(evidence, m)]
+    absent = [_awaited(m) if m.name in missing else _not_observed(m) for m in rest]
+    return [reason for _, reason in found] + sorted(absent, key=lambda reason: not reason.gates)
 
 
-def _may_gate(evidence: Evidence, metric: Metric) -> bool:
+def _concerns(evidence: Evidence, metric: Metric) -> bool:
     if metric.measure is Measure.FLOW or metric.criticality is Criticality.WATCH:
         return False
     return not metric.services or evidence.deployment.service in metric.services
@@ -163,6 +165,14 @@ def _silence(evidence: Evidence, key: Key, state: State) -> Reason:
         n_canary=stop.seen[1],
         method=_SILENCE,
         detail=f"canary seen in {stop.seen[1]} slices, baseline in {stop.seen[0]}",
+    )
+
+
+def _awaited(metric: Metric) -> Reason:
+    return replace(
+        _blank(metric, (), "no_data"),
+        gates=True,
+        detail="nothing since the start, although the baseline showed it or the policy names it",
     )
 
 

@@ -16,9 +16,9 @@ import numpy as np
 from analyzers import answers
 from analyzers.alert import firing, resolved
 from analyzers.answers import Waiting, nothing_waiting
-from analyzers.arms import replaced
+from analyzers.arms import replaced, shown_before
 from analyzers.cells import Cells, Series, fold, merge, no_cells
-from analyzers.evidence import Evidence
+from analyzers.evidence import EXPECTED_DAYS, Evidence
 from analyzers.facts import NS_PER_S, SLICE_NS, Facts, Marker, Reject, no_facts
 from analyzers.judge import judge
 from analyzers.policy import Measure, Policy
@@ -374,7 +374,8 @@ def _evidence(state: State, deployment: Deployment, policy: Policy) -> Evidence:
     if len(state.sealed) > 1:
         state.sealed = [merge(state.sealed)]
     version = replaced(deployment, state.sealed, _flow_name(policy))
-    evidence = Evidence(deployment, version, policy)
+    expected = shown_before(deployment, version, state.sealed, EXPECTED_DAYS)
+    evidence = Evidence(deployment, version, policy, expected)
     for cells in state.sealed:
         evidence.advance(cells)
     return evidence

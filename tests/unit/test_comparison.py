@@ -75,7 +75,7 @@ def said(comparison: Comparison) -> dict[str, object]:
         "units": comparison.units.tolist(),
         "bad": comparison.bad.tolist(),
         "first": comparison.first_seen,
-        "baseline_at": comparison.baseline_at,
+        "baseline_first": comparison.baseline_first,
         "level": comparison.baseline_level(),
         "log_harm": comparison.log_harm,
         "log_safe": comparison.log_safe,

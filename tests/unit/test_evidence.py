@@ -251,7 +251,7 @@ def test_healthy_ends_in_the_slice_in_which_the_baseline_first_shows_another_gat
     assert evidence.changes[-1].slice == BEGIN_SLICE + 140
 
 
-def test_a_metric_that_the_policy_names_gates_from_when_it_is_first_seen() -> None:
+def test_a_metric_that_the_policy_names_for_the_service_gates_before_it_is_seen() -> None:
     named = replace(OTHER, named=True, services=("order-api",))
     policy = policy_of(success(), named)
     late = facts_of([1_500.0, 1_700.0], types="other", version=NEW, ids=[10**6, 10**6 + 1])
@@ -259,23 +259,29 @@ def test_a_metric_that_the_policy_names_gates_from_when_it_is_first_seen() -> No
     whole = evidence_of(cells, policy)
     ticked = evidence_of(cells, policy, ticks=list(range(BEGIN_SLICE, BEGIN_SLICE + 201)))
     assert said(whole) == said(ticked)
-    assert [change.status for change in whole.changes] == [
-        "inconclusive",
-        "healthy",
-        "inconclusive",
-    ]
+    assert [change.status for change in whole.changes] == ["inconclusive"]
+    assert whole.missing(BEGIN_SLICE) == ["other"]
 
 
-def test_only_totals_that_the_baseline_has_shown_in_the_last_week_gate() -> None:
+def test_only_totals_that_the_baseline_has_shown_since_the_start_gate() -> None:
     policy = replace(policy_of(success(segments=(("country",),)), OTHER, flow()), watch_s=10**7)
     once = facts_of([0.0], types="other", version=OLD, ids=[10**6])
     canary_only = facts_of([0.0], types="third", version=NEW, ids=[10**6 + 1])
     evidence = evidence_of(folded(policy, BUSY, once, canary_only), policy)
     day = 8_640
+    assert evidence.gating(BEGIN_SLICE - 1) == []
     assert evidence.gating(BEGIN_SLICE) == [("other", ()), ("success", ())]
-    assert evidence.gating(BEGIN_SLICE + 7 * day - 1) == [("other", ()), ("success", ())]
-    assert evidence.gating(BEGIN_SLICE + 7 * day) == [("success", ())]
-    assert evidence.gating(BEGIN_SLICE + 8 * day) == []
+    assert evidence.gating(BEGIN_SLICE + 30 * day) == [("other", ()), ("success", ())]
+
+
+def test_what_the_baseline_showed_before_the_start_is_waited_for() -> None:
+    policy = policy_of(success(), OTHER)
+    cells = folded(policy, BUSY)
+    assert evidence_of(cells, policy).changes[-1].status == "healthy"
+    waiting = Evidence(deployment_of(started()), OLD, policy, frozenset({"other"}))
+    waiting.advance(cells)
+    assert waiting.changes[-1].status == "inconclusive"
+    assert waiting.missing(BEGIN_SLICE + 200) == ["other"]
 
 
 def test_a_count_without_exposure_neither_gates_nor_rolls_back() -> None:
