@@ -24,14 +24,16 @@ from collector.checkpoint import Checkpoint
 from collector.decode import decode
 from collector.novelty import Seen, keep_new
 from pipeline.intake_log import decode_turn
+from pipeline.strangers import refuse_strangers
 
 _SQLITE: Final = b"SQLite format 3\0"
 
 Progress = Callable[[int, int], None]  # bytes read, bytes in all (0: unknown)
+Knows = Callable[[str], bool]
 
 
 class ReplayCounts(msgspec.Struct, frozen=True):
-    """How many lines were what: distinct events, repeated ones, late ones, refused ones, markers."""
+    """How many lines were what. ``events`` are distinct ones; ``rejected`` counts every line."""
 
     events: int
     duplicates: int
@@ -86,21 +88,25 @@ def replay(
     *,
     until_ns: int | None = None,
     progress: Progress | None = None,
+    knows: Knows | None = None,
 ) -> Replayed:
     """The verdicts on everything that the given streams hold, as of their end or ``until_ns``.
 
+    ``knows`` says which services may send events; None lets all of them.
     Raises ``files.FilesError`` for a stream that cannot be read at all.
     """
     logs = [path for path in paths if _is_state(path)]
-    state, alerts = State(), []
+    state = State()
+    reader = _Reader(policy, knows)
     if logs:
         if len(paths) > 1:
             raise files.FilesError(
                 f"{logs[0]} is a daemon's state with its intake log: replay it alone"
             )
-        alerts = _retake(logs[0], state, policy, until_ns)
+        alerts = _retake(logs[0], state, reader, until_ns)
     else:
-        alerts = _judge_whole(paths, state, policy, until_ns, progress)
+        inbox = _until(_gather(paths, reader, progress), until_ns)
+        alerts = list(take_turn(state, inbox, policy).alerts)
     counts = state.counts
     order = {d.name: place for place, d in enumerate(state.timeline.deployments)}
     return Replayed(
@@ -127,19 +133,28 @@ def _is_state(path: Path) -> bool:
         return file.read(len(_SQLITE)) == _SQLITE
 
 
-def _judge_whole(
-    paths: Sequence[Path],
-    state: State,
-    policy: Policy,
-    until_ns: int | None,
-    progress: Progress | None,
-) -> list[Alert]:
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Payloads as the daemon would read them."""
+
+    policy: Policy
+    knows: Knows | None
+
+    def batch(self, payloads: Sequence[bytes]) -> Batch:
+        """What the payloads say."""
+        limits = self.policy.limits
+        batch = decode(payloads, attributes=self.policy.attributes(), limits=limits)
+        if self.knows is None:
+            return batch
+        return refuse_strangers(batch, payloads, knows=self.knows, limits=limits)
+
+
+def _gather(paths: Sequence[Path], reader: _Reader, progress: Progress | None) -> _Gathered:
     gathered = _Gathered()
-    for chunk in files.read(paths, limits=policy.limits, progress=progress):
-        batch = decode(chunk.payloads, attributes=policy.attributes(), limits=policy.limits)
+    for chunk in files.read(paths, limits=reader.policy.limits, progress=progress):
+        batch = reader.batch(chunk.payloads)
         gathered.add(replace(batch, rejects=(*batch.rejects, *chunk.rejects)))
-    inbox = _until(gathered, until_ns)
-    return list(take_turn(state, inbox, policy).alerts)
+    return gathered
 
 
 def _until(gathered: _Gathered, until_ns: int | None) -> Inbox:
@@ -162,7 +177,7 @@ def _until(gathered: _Gathered, until_ns: int | None) -> Inbox:
     )
 
 
-def _retake(path: Path, state: State, policy: Policy, until_ns: int | None) -> list[Alert]:
+def _retake(path: Path, state: State, reader: _Reader, until_ns: int | None) -> list[Alert]:
     """Takes the recorded turns again, up to the first whose stream time is beyond ``until_ns``."""
     alerts: list[Alert] = []
     seen = Seen()
@@ -176,8 +191,7 @@ def _retake(path: Path, state: State, policy: Policy, until_ns: int | None) -> l
             turn = decode_turn(body)
             if until_ns is not None and turn.clock_ns is not None and turn.clock_ns > until_ns:
                 break
-            batch = decode(turn.payloads, attributes=policy.attributes(), limits=policy.limits)
-            news = keep_new(batch, seen)
+            news = keep_new(reader.batch(turn.payloads), seen)
             inbox = Inbox(
                 facts=news.batch.facts,
                 markers=news.batch.markers,
@@ -186,5 +200,5 @@ def _retake(path: Path, state: State, policy: Policy, until_ns: int | None) -> l
                 conflicts=news.conflicts,
                 clock_ns=turn.clock_ns,
             )
-            alerts += take_turn(state, inbox, policy).alerts
+            alerts += take_turn(state, inbox, reader.policy).alerts
     return alerts

@@ -19,6 +19,8 @@ from pipeline.replay import Replayed
 
 # Shorter input is read before anybody could look at a bar.
 PROGRESS_FROM_BYTES: Final = 2 << 20
+# So many verdicts are shown with what each metric says; more become a line each.
+DETAILED_MAX: Final = 5
 
 
 class ReplayError(Exception):
@@ -36,9 +38,12 @@ def judged(
     """What the streams come to under the policy of ``settings``."""
     until_ns = _until_ns(until)
     try:
-        policy = config.load(settings, env).policy
+        given = config.load(settings, env)
+        knows = given.knows if given.unknown_services == "reject" else None
         with _progress(show=terminal) as progress:
-            return replay.replay(paths, policy, until_ns=until_ns, progress=progress)
+            return replay.replay(
+                paths, given.policy, until_ns=until_ns, progress=progress, knows=knows
+            )
     except (config.ConfigError, files.FilesError, CheckpointError, IntakeLogError) as error:
         raise ReplayError(str(error)) from error
 
@@ -49,10 +54,14 @@ def show(found: Replayed, form: str) -> None:
         click.echo(render.as_json(found))
         return
     console = render.plain_console()
-    if found.verdicts:
+    if not found.verdicts:
+        console.print("No deployment: no deployment.started marker was found.")
+    elif len(found.verdicts) > DETAILED_MAX:
         console.print(render.verdicts_table(found.verdicts))
     else:
-        console.print("No deployment: no deployment.started marker was found.")
+        for verdict in found.verdicts:
+            console.print(render.verdict_text(verdict))
+            console.print()
     counts = found.counts
     console.print(
         f"{counts.events} events, {counts.markers} markers, {counts.duplicates} duplicates, "

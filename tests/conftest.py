@@ -8,6 +8,7 @@ for the optional ``shared`` data may still skip.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -21,6 +22,11 @@ NO_SKIP = os.environ.get("PLIMSOLL_NO_SKIP") == "1"
 # result everywhere; long random runs belong to the simulations.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("steady")
+
+
+# Whoever starts the tests in the background has SIGINT ignored, and every program started here
+# would inherit that: Ctrl-C could not be tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
