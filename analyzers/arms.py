@@ -147,12 +147,14 @@ def share_over(deployment: Deployment, shown: Ints) -> Floats:
 def shown_before(
     deployment: Deployment, replaces: str, sealed: Iterable[Cells], days: int
 ) -> frozenset[str]:
-    """The metrics that the baseline has shown in so many days before a deployment started."""
+    """The metrics that the baseline has shown in so many days before a deployment started; as in
+    ``replaced``, no later cell changes the answer."""
     start = deployment.started_ns // SLICE_NS
     since = start - days * 24 * 3600 // SLICE_S
     found: set[str] = set()
     for cells in sealed:
-        near = np.unique(cells.of[(cells.slice < start) & (cells.slice >= since)])
+        before = (cells.slice < start) & (cells.slice >= since) & (cells.shown <= start)
+        near = np.unique(cells.of[before])
         for series in (cells.series[i] for i in near.tolist()):
             mine = (series.service, series.environment)
             if mine != (deployment.service, deployment.environment) or series.segment:

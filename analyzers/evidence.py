@@ -90,6 +90,7 @@ class Evidence:
         self.deployment = deployment
         self.replaces = replaces
         self.policy = policy
+        self.expected = expected  # metrics that the baseline has shown before the start
         self.comparisons: dict[Key, Comparison] = {}
         self.stops: dict[Key, Stop] = {}
         self.weights: dict[Key, float] = {}

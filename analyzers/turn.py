@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from analyzers import answers
+from analyzers.ahead import AHEAD_NS, refuse_ahead
 from analyzers.alert import firing, resolved
 from analyzers.answers import Waiting, nothing_waiting
 from analyzers.arms import replaced, shown_before
@@ -26,9 +26,6 @@ from analyzers.timeline import Deployment, Timeline, timeline
 from analyzers.times import rfc3339
 from analyzers.verdict import Alert, Verdict
 
-# An event this far ahead of everything else has a broken clock: believing it would close every
-# slice up to it. At a week a company's closed fortnight at Christmas would be cut off.
-AHEAD_NS: Final = 30 * 24 * 3600 * NS_PER_S
 _ARCHIVE_PARTS: Final = 64
 _ENDED_KEPT: Final = 20  # ended releases whose evidence stays in memory for the page
 
@@ -58,8 +55,8 @@ class Delta:
     """What a turn changed, and so what the checkpoint must keep in one transaction.
 
     ``cells`` and ``waiting`` are to be appended; ``markers``, ``rejects``, ``verdicts`` (those
-    whose verdict or action changed) and ``alerts`` too; ``memory`` replaces the earlier one: the
-    small rest of the state as bytes.
+    whose verdict or action changed, and the last of each release) and ``alerts`` too; ``memory``
+    replaces the earlier one: the small rest of the state as bytes.
     """
 
     cells: Cells
@@ -164,6 +161,7 @@ class State:
         for deployment in state.timeline.deployments:
             if _live(deployment, state):
                 _reopen(state, deployment, policy)
+                _refresh(state, deployment.name)
         return state
 
     def cells(self) -> Cells:
@@ -183,7 +181,7 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     """Moves ``state`` by one turn and gives back what changed."""
     memory = state.memory
     # 1. what is impossibly far ahead is refused before it can move the watermark
-    facts, ahead = _refuse_ahead(inbox.facts, memory.stream_ns)
+    facts, ahead = refuse_ahead(inbox.facts, memory.stream_ns)
     rejects = [*inbox.rejects, *ahead]
     # 2. stream time and the slices that this turn closes
     times = [int(facts.time_ns.max())] if len(facts) else []
@@ -250,36 +248,6 @@ def _closes(memory: Memory, inbox: Inbox, policy: Policy) -> int:
     return max(memory.open_from or 0, passed)
 
 
-def _refuse_ahead(facts: Facts, frontier: int | None) -> tuple[Facts, list[Reject]]:
-    """The facts that are not impossibly far ahead of the stream, and rejects for the others.
-
-    The stream advances through a batch as long as no gap is longer than ``AHEAD_NS``; without a
-    stream yet it begins at the batch's median.
-    """
-    if not len(facts):
-        return facts, []
-    times = np.sort(facts.time_ns)
-    start = int(times[(len(times) - 1) // 2]) if frontier is None else frontier
-    later = np.concatenate([[start], times[times > start]])
-    gaps = np.flatnonzero(np.diff(later) > AHEAD_NS)
-    if not len(gaps):
-        return facts, []
-    last = int(later[gaps[0]])
-    rows = np.flatnonzero(facts.time_ns > last)
-    return facts.take(facts.time_ns <= last), [_ahead(facts, row, last) for row in rows.tolist()]
-
-
-def _ahead(facts: Facts, row: int, last: int) -> Reject:
-    time_ns = int(facts.time_ns[row])
-    return Reject(
-        index=-1,
-        reason="time_ahead_of_stream",
-        detail=f"{rfc3339(time_ns)} is more than 30 days ahead of the stream, which has come to "
-        f"{rfc3339(last)}: mend the sender's clock and send it again under another id",
-        service=facts.service.words[facts.service.codes[row]],
-    )
-
-
 def _count(state: State, cells: Cells, policy: Policy) -> None:
     """Adds cells to the running totals of events by type and outcome."""
     flow = {metric.name for metric in policy.metrics if metric.measure is Measure.FLOW}
@@ -342,22 +310,27 @@ def _seal(state: State, policy: Policy, touched: set[str], *, frontier: int) -> 
 
 
 def _renamed(state: State, sealed: Cells, policy: Policy, frontier: int) -> set[str]:
-    """The releases whose markers do not say what they replace, where it shows only now: slices
-    before the start were still open, or no other version had been seen."""
+    """The releases of whose baseline more is known only now: slices before the start were still
+    open, or no marker says what they replace and no other version had been seen."""
     names = set()
     for name, evidence in state.evidence.items():
-        deployment = evidence.deployment
-        if deployment.replaces or name in state.memory.done:
+        deployment, known = evidence.deployment, (evidence.replaces, evidence.expected)
+        if name in state.memory.done:
             continue
         if deployment.started_ns // SLICE_NS >= frontier:
-            version = replaced(deployment, state.sealed, _flow_name(policy))
-        elif not evidence.replaces:
-            version = replaced(deployment, [sealed], _flow_name(policy))
+            changed = _baseline(state, deployment, policy) != known
         else:
-            continue
-        if version != evidence.replaces:
+            unknown = not evidence.replaces
+            changed = unknown and replaced(deployment, [sealed], _flow_name(policy)) != ""
+        if changed:
             names.add(name)
     return names
+
+
+def _baseline(state: State, deployment: Deployment, policy: Policy) -> tuple[str, frozenset[str]]:
+    """The version that a deployment replaces, and the metrics that it showed before."""
+    version = replaced(deployment, state.sealed, _flow_name(policy))
+    return version, shown_before(deployment, version, state.sealed, EXPECTED_DAYS)
 
 
 def _flow_name(policy: Policy) -> str:
@@ -373,8 +346,7 @@ def _within(cells: Cells, state: State, policy: Policy) -> Cells:
 def _evidence(state: State, deployment: Deployment, policy: Policy) -> Evidence:
     if len(state.sealed) > 1:
         state.sealed = [merge(state.sealed)]
-    version = replaced(deployment, state.sealed, _flow_name(policy))
-    expected = shown_before(deployment, version, state.sealed, EXPECTED_DAYS)
+    version, expected = _baseline(state, deployment, policy)
     evidence = Evidence(deployment, version, policy, expected)
     for cells in state.sealed:
         evidence.advance(cells)
@@ -397,8 +369,19 @@ def _start(evidence: Evidence) -> int:
 
 
 def _live(deployment: Deployment, state: State) -> bool:
-    ended = deployment.ended_ns
-    return ended is None or state.watermark_ns is None or ended >= state.watermark_ns
+    """Whether slices up to that of its end are still open: until then it is not judged for good."""
+    ended, frontier = deployment.ended_ns, state.memory.open_from
+    return ended is None or frontier is None or ended // SLICE_NS >= frontier
+
+
+def _refresh(state: State, name: str) -> None:
+    """Renews a kept verdict, which is as of its last change; a change is left to the next tick,
+    which announces it."""
+    kept, watermark = state.verdicts.get(name), state.watermark_ns
+    if kept is not None and watermark is not None:
+        verdict = judge(state.evidence[name], as_of_ns=watermark)
+        if (kept.verdict, kept.action) == (verdict.verdict, verdict.action):
+            state.verdicts[name] = verdict
 
 
 @dataclass(slots=True)
@@ -419,17 +402,20 @@ def _announce(
     evidence, memory, news = state.evidence[name], state.memory, _News()
     if memory.stream_ns is None or (state.watermark_ns is None and not complete):
         return news
-    as_of = memory.stream_ns if complete else state.watermark_ns or 0
+    as_of, ended = memory.stream_ns if complete else state.watermark_ns or 0, None
+    if not _live(evidence.deployment, state):
+        ended = evidence.deployment.ended_ns or 0
+        as_of = min(as_of, (ended // SLICE_NS + 1) * SLICE_NS)  # however late the tick
     verdict = judge(evidence, as_of_ns=as_of, complete=complete)
     known = state.verdicts.get(name)
     state.verdicts[name] = verdict
-    if known is None or (known.verdict, known.action) != (verdict.verdict, verdict.action):
+    same = known is not None and (known.verdict, known.action) == (verdict.verdict, verdict.action)
+    if not same or ended is not None:  # the last one is kept as well
         news.verdicts.append(verdict)
     if verdict.verdict == "degraded" and name not in memory.firing:
         memory.firing.add(name)
         news.alerts.append(firing(verdict, policy))
-    ended = evidence.deployment.ended_ns
-    if ended is None or ended > as_of:
+    if ended is None:
         return news
     memory.done.add(name)
     if name in memory.firing and name not in memory.resolved:
