@@ -144,7 +144,10 @@ def _stopped(evidence: Evidence, at: int) -> bool:
 
 
 def _blame(evidence: Evidence) -> str:
-    key = worst(evidence)[0]
+    judged = [k for k in worst(evidence) if k in evidence.stops or evidence.comparisons[k].path.at]
+    if not judged:
+        return "It was found worse than a margin, before a marker changed what is compared."
+    key = judged[0]
     where = " (" + ", ".join(f"{name} {value}" for name, value in key[1]) + ")" if key[1] else ""
     if key in evidence.stops:
         return f"The canary has gone silent{where} while the baseline flows."

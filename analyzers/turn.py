@@ -276,9 +276,10 @@ def _orphans(state: State) -> list[Reject]:
     passed = state.watermark_ns
     found = []
     for marker in state.timeline.orphans:
-        if passed is None or marker.time_ns >= passed or marker.id in state.memory.orphans:
+        name = f"{marker.environment}\n{marker.service}\n{marker.id}"
+        if passed is None or marker.time_ns >= passed or name in state.memory.orphans:
             continue
-        state.memory.orphans.add(marker.id)
+        state.memory.orphans.add(name)
         found.append(
             Reject(
                 index=-1,
