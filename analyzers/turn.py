@@ -318,7 +318,10 @@ def _renamed(state: State, sealed: Cells, policy: Policy, frontier: int) -> set[
         deployment, known = evidence.deployment, (evidence.replaces, evidence.expected)
         if name in state.memory.done:
             continue
-        if deployment.started_ns // SLICE_NS >= frontier:
+        if deployment.started_ns // SLICE_NS >= frontier and deployment.replaces:
+            more = shown_before(deployment, deployment.replaces, [sealed], EXPECTED_DAYS)
+            changed = not more <= evidence.expected
+        elif deployment.started_ns // SLICE_NS >= frontier:
             changed = _baseline(state, deployment, policy) != known
         else:
             unknown = not evidence.replaces
