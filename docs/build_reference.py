@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from analyzers.policy import DEFAULT_SEGMENTS, Margin, Measure, Metric
-from pipeline.catalogue import catalogue
-from pipeline.document import DEPTH_MAX, DOCUMENT_BYTES, NODES_MAX
-from pipeline.fields import Key, lasting
-from pipeline.metric_config import METRIC_KEYS
-from pipeline.policy_config import LIMIT_KEYS, POLICY_KEYS, SERVICE_KEYS
-from pipeline.settings import CHANNEL_KEYS, DAEMON_KEYS
+from pipeline.config.catalogue import catalogue
+from pipeline.config.document import DEPTH_MAX, DOCUMENT_BYTES, NODES_MAX
+from pipeline.config.fields import Key, lasting
+from pipeline.config.metrics import METRIC_KEYS
+from pipeline.config.policies import LIMIT_KEYS, POLICY_KEYS, SERVICE_KEYS
+from pipeline.config.settings import CHANNEL_KEYS, DAEMON_KEYS
 
 DOCS: Final = Path(__file__).parent
 EXAMPLE: Final = DOCS / "plimsoll.example.yml"

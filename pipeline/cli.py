@@ -340,7 +340,7 @@ def check(*, config: Path | None) -> int:
 
     Exit code: 0 if the daemon can work with it, 1 if not.
     """
-    from pipeline.check import run_check
+    from pipeline.config.check import run_check
 
     return run_check(config, sys.stdout)
 
@@ -388,9 +388,9 @@ def demo(
     What is injected is said openly; the verdicts are the daemon's own. Then the live page stays
     up until Ctrl-C.
     """
-    from pipeline.demo import DemoError, run
+    from pipeline.demo.play import DemoError, run
+    from pipeline.demo.story import Dials
     from pipeline.render import plain_console
-    from pipeline.story import Dials
 
     try:
         dials = Dials(harm_country=harm_country, country=country, slow=slow, seed=seed)

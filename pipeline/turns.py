@@ -31,11 +31,11 @@ from dashboards.api.page_data import Evidence
 from dashboards.outbox import key_of, payload_of
 from dashboards.snapshot import Gauge, Snapshot
 from pipeline import clock, kept, view
+from pipeline.config.settings import Settings
 from pipeline.embedded import EngineError, Growth, Taken
 from pipeline.evidence_page import evidence_of
 from pipeline.intake_log import RecordedTurn, encode_turn
 from pipeline.request_answers import answers, placed, stale
-from pipeline.settings import Settings
 from pipeline.strangers import refuse_strangers
 
 # Pauses between tries of one commit, 16 s in all: a disk that somebody is clearing, or a network

@@ -32,10 +32,11 @@ from dashboards.api.answers import SafeHeaders, on_http_error, on_mistake
 from dashboards.channels.alertmanager import Alertmanager
 from dashboards.channels.webhook import Webhook
 from dashboards.outbox import Channel, Delivered, deliver_due, keep_delivering
-from pipeline import clock, config, settings
+from pipeline import clock, config
+from pipeline.config.settings import Channel as Destination
+from pipeline.config.settings import Settings
 from pipeline.embedded import Engine, EngineError
 from pipeline.interface import ALL_OPERATIONS
-from pipeline.settings import Settings
 from pipeline.turns import KeptTurns
 
 # Bodies at their limit that may wait or be read at once. At half, two large senders turn each
@@ -159,7 +160,7 @@ def application(engine: Engine, intake: Intake, *, version: str) -> ASGIApp:
     return SafeHeaders(app)
 
 
-def channels(given: tuple[settings.Channel, ...], client: httpx.AsyncClient) -> dict[str, Channel]:
+def channels(given: tuple[Destination, ...], client: httpx.AsyncClient) -> dict[str, Channel]:
     """The ways out, by the names under which notices wait for them."""
     found: dict[str, Channel] = {}
     for one in given:
@@ -172,7 +173,7 @@ def channels(given: tuple[settings.Channel, ...], client: httpx.AsyncClient) -> 
     return found
 
 
-def channel_name(channel: settings.Channel) -> str:
+def channel_name(channel: Destination) -> str:
     """A name that stays when other channels come and go, and does not show the address."""
     return f"{channel.kind}-{hashlib.sha256(channel.url.encode()).hexdigest()[:16]}"
 

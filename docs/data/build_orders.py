@@ -1,11 +1,11 @@
-"""Builds pipeline/data/orders.parquet, the orders that ``plimsoll demo`` replays.
+"""Builds pipeline/demo/data/orders.parquet, the orders that ``plimsoll demo`` replays.
 
 Run it from the root of the repository, with the UCI Online Retail set as Parquet, CSV or the
 original workbook (reading a workbook needs openpyxl)::
 
-    python docs/data/build_orders.py "Online Retail.xlsx" pipeline/data/orders.parquet
+    python docs/data/build_orders.py "Online Retail.xlsx" pipeline/demo/data/orders.parquet
 
-The same input gives the same rows. What is changed, and the licence: pipeline/data/README.md.
+The same input gives the same rows. What is changed, and the licence: pipeline/demo/data/README.md.
 """
 
 from __future__ import annotations

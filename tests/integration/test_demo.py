@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from analyzers.verdict import Verdict
-from pipeline.demo_daemon import environment
+from pipeline.demo.daemon import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_S = 300.0

@@ -15,8 +15,8 @@ from itertools import groupby
 
 import msgspec
 
-from pipeline.orders import Order
-from pipeline.story import REJECTED_SHARE, confirmation_s, draw
+from pipeline.demo.orders import Order
+from pipeline.demo.story import REJECTED_SHARE, confirmation_s, draw
 
 DEPLOYMENT = "d-1"
 CANARY, BASELINE = "2.0.0", "1.9.0"

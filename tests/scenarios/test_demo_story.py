@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from analyzers.verdict import Verdict
-from pipeline.demo import demanded
-from pipeline.orders import shipped_orders
+from pipeline.demo.orders import shipped_orders
+from pipeline.demo.play import demanded
+from pipeline.demo.story import Dials, Story, releases
 from pipeline.replay import replay
-from pipeline.story import Dials, Story, releases
 
 ORDERS = shipped_orders()
 SLOW, COUNTRY = "d-102", "d-104"

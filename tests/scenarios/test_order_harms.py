@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import cli
-from pipeline.orders import shipped_orders
+from pipeline.demo.orders import shipped_orders
 from tests.scenarios.order_streams import (
     Harm,
     doubled,

@@ -9,8 +9,8 @@ import pytest
 
 from analyzers.policy import DEFAULT_SEGMENTS, Criticality, Kind, Measure, Metric
 from docs.build_reference import EXAMPLE, pages
-from pipeline.catalogue import catalogue
 from pipeline.config import load
+from pipeline.config.catalogue import catalogue
 
 # The table of the public interface: metric, event type, kind, worse direction.
 PUBLIC = [

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from analyzers.policy import Limits, Service
-from pipeline.catalogue import catalogue
 from pipeline.config import Channel, ConfigError, load
+from pipeline.config.catalogue import catalogue
 from tests.unit.configured import fault, loaded, refused
 
 EVERYTHING = """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.check import Report, check, run_check
+from pipeline.config.check import Report, check, run_check
 
 
 class _Receiver(BaseHTTPRequestHandler):

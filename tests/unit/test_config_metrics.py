@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from analyzers.policy import DEFAULT_SEGMENTS, Criticality, Kind, Margin, Measure, Metric
-from pipeline.catalogue import catalogue
+from pipeline.config.catalogue import catalogue
 from tests.unit.configured import fault, loaded, metric_fault, metric_of, refused
 
 

@@ -9,13 +9,12 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 
-from pipeline import document
-from pipeline.catalogue import catalogue
-from pipeline.config import KEYS, ConfigError, Fault, Settings, load, parse
-from pipeline.faults import FAULTS_MAX
-from pipeline.metric_config import METRIC_KEYS
-from pipeline.policy_config import LIMIT_KEYS, SERVICE_KEYS
-from pipeline.settings import CHANNEL_KEYS
+from pipeline.config import KEYS, ConfigError, Fault, Settings, document, load, parse
+from pipeline.config.catalogue import catalogue
+from pipeline.config.faults import FAULTS_MAX
+from pipeline.config.metrics import METRIC_KEYS
+from pipeline.config.policies import LIMIT_KEYS, SERVICE_KEYS
+from pipeline.config.settings import CHANNEL_KEYS
 from tests.unit.configured import fault, loaded, refused
 
 PARSERS = [yaml.SafeLoader, *([yaml.CSafeLoader] if yaml.__with_libyaml__ else [])]

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from analyzers.policy import Criticality, Kind, Margin, Measure, Metric, Policy
 from analyzers.verdict import Action, Impact, Reason, State, Status, Verdict
-from pipeline.demo_screen import (
+from pipeline.demo.screen import (
     Outcome,
     Screen,
     cost_words,
@@ -20,7 +20,7 @@ from pipeline.demo_screen import (
     margin_words,
     telling,
 )
-from pipeline.story import DayBatch, Dials, Tally, releases
+from pipeline.demo.story import DayBatch, Dials, Tally, releases
 
 SUCCESS = Metric(
     name="order_submission_success",

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from analyzers.verdict import Action
-from pipeline.orders import Order, shipped_orders
-from pipeline.story import DayBatch, Dials, Injection, Story, draw, releases
+from pipeline.demo.orders import Order, shipped_orders
+from pipeline.demo.story import DayBatch, Dials, Injection, Story, draw, releases
 
 ORDERS = shipped_orders()
 

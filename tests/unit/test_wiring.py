@@ -11,7 +11,7 @@ import pytest
 
 from dashboards.channels.alertmanager import Alertmanager
 from dashboards.channels.webhook import Webhook
-from pipeline.settings import Channel
+from pipeline.config.settings import Channel
 from pipeline.wiring import (
     WiringError,
     address,

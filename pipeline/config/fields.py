@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from pipeline.document import Fields, Items, Node, Scalar, Unreadable
-from pipeline.faults import Faults, guess, joined, shown
+from pipeline.config.document import Fields, Items, Node, Scalar, Unreadable
+from pipeline.config.faults import Faults, guess, joined, shown
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 One YAML file holds the policy and the settings of the daemon. Every fault is found in one pass
 and reported with its path; nothing is guessed and nothing unknown is skipped.
 
-Exceptions: ``ConfigError`` (see ``pipeline.faults``), and no other for anything in the file.
+Exceptions: ``ConfigError`` (see ``pipeline.config.faults``), and no other for anything in the file.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.document import DOCUMENT_BYTES, Fields, Node, read
-from pipeline.faults import ConfigError, Fault, Faults
-from pipeline.fields import Key, Place, section
-from pipeline.policy_config import POLICY_KEYS, policy
-from pipeline.settings import DAEMON_KEYS, Channel, Settings, settings
+from pipeline.config.document import DOCUMENT_BYTES, Fields, Node, read
+from pipeline.config.faults import ConfigError, Fault, Faults
+from pipeline.config.fields import Key, Place, section
+from pipeline.config.policies import POLICY_KEYS, policy
+from pipeline.config.settings import DAEMON_KEYS, Channel, Settings, settings
 
 __all__ = ["KEYS", "Channel", "ConfigError", "Fault", "Settings", "load", "parse"]
 

@@ -14,9 +14,9 @@ from typing import Any, Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from analyzers.policy import Policy
-from pipeline.document import Fields, Scalar, Unreadable
-from pipeline.faults import joined
-from pipeline.fields import Key, Place, Reader, Section, choice, flag, section, text, whole
+from pipeline.config.document import Fields, Scalar, Unreadable
+from pipeline.config.faults import joined
+from pipeline.config.fields import Key, Place, Reader, Section, choice, flag, section, text, whole
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8600

@@ -20,8 +20,7 @@ from rich.text import Text
 
 from analyzers.policy import Metric, Policy
 from analyzers.verdict import Alert, Impact, Reason, Status, Verdict
-from pipeline.render import span
-from pipeline.story import (
+from pipeline.demo.story import (
     BAKE_DAYS,
     CANARY_SHARE,
     CONFIRMATION_MEDIAN_S,
@@ -33,6 +32,7 @@ from pipeline.story import (
     Release,
     Tally,
 )
+from pipeline.render import span
 
 # Six columns of words need this much; in less, each release becomes a few lines.
 TABLE_COLUMNS: Final = 100

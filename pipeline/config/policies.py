@@ -1,7 +1,7 @@
 """The policy part of a configuration: metrics, services, error rates, times and limits.
 
 Turns checked YAML into ``analyzers.policy.Policy``. What the daemon needs beside it (addresses,
-alerts, folders) is in ``pipeline.settings``.
+alerts, folders) is in ``pipeline.config.settings``.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import dataclasses
 from typing import Any, Final, Literal
 
 from analyzers.policy import Limits, Measure, Metric, Policy, Service
-from pipeline.catalogue import catalogue
-from pipeline.fields import (
+from pipeline.config.catalogue import catalogue
+from pipeline.config.fields import (
     Key,
     Place,
     Reader,
@@ -28,7 +28,7 @@ from pipeline.fields import (
     text,
     whole,
 )
-from pipeline.metric_config import (
+from pipeline.config.metrics import (
     EVENT_FIELDS,
     EXPOSURE,
     METRIC_KEYS,

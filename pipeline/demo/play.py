@@ -20,10 +20,10 @@ from analyzers.policy import Policy
 from analyzers.verdict import Verdict
 from pipeline import clock, config
 from pipeline.daemon_client import DaemonError
-from pipeline.demo_daemon import ALERTS_PORT, DemoError, Running, serving
-from pipeline.demo_screen import Outcome, Screen
-from pipeline.orders import shipped_orders
-from pipeline.story import DayBatch, Dials, Story, Tally, releases
+from pipeline.demo.daemon import ALERTS_PORT, DemoError, Running, serving
+from pipeline.demo.orders import shipped_orders
+from pipeline.demo.screen import Outcome, Screen
+from pipeline.demo.story import DayBatch, Dials, Story, Tally, releases
 
 __all__ = ["DemoError", "demanded", "run"]
 
@@ -78,7 +78,7 @@ def run(
 
 def demanded() -> Policy:
     """The policy that the demo's daemon judges by."""
-    data = (files("pipeline.data") / "demo.yml").read_bytes()
+    data = (files("pipeline.demo.data") / "demo.yml").read_bytes()
     return config.parse(data, {ALERTS_PORT: "1"}, source="demo.yml").policy
 
 

@@ -1,8 +1,8 @@
 """A YAML text as a tree of texts, lists and mappings, read without guessing any type.
 
 Whether ``no``, ``010`` or ``1e3`` is a word or a number is not decided here but by the place
-where it stands (``pipeline.fields``), so a country code ``NO`` never becomes false. The text is
-hostile: size, depth and number of nodes are bounded; aliases, tags, double keys and a second
+where it stands (``pipeline.config.fields``), so a country code ``NO`` never becomes false. The text
+is hostile: size, depth and number of nodes are bounded; aliases, tags, double keys and a second
 document are refused. Built from parser events one by one, because composing a whole document
 recurses, and lets an alias appear a billion times.
 """
@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import yaml
 
-from pipeline.faults import Faults, joined, shown
+from pipeline.config.faults import Faults, joined, shown
 
 try:
     from yaml import CSafeLoader as _Loader

@@ -17,11 +17,11 @@ from typing import Final, TextIO
 import httpx
 
 from analyzers.policy import Kind, Measure, Metric
-from pipeline.catalogue import catalogue
 from pipeline.config import load
-from pipeline.faults import ConfigError, Fault, guess
-from pipeline.fields import lasting
-from pipeline.settings import Channel, Settings
+from pipeline.config.catalogue import catalogue
+from pipeline.config.faults import ConfigError, Fault, guess
+from pipeline.config.fields import lasting
+from pipeline.config.settings import Channel, Settings
 
 # Long enough for a proxy that wakes up, short enough that sixteen dead channels still end soon.
 TIMEOUT_S: Final = 5.0

@@ -98,7 +98,7 @@ def serving(port: int, *, sleep: Callable[[float], None]) -> Iterator[Running]:
     with (
         _ended_in_order(),
         tempfile.TemporaryDirectory(prefix="plimsoll-demo-") as state,
-        as_file(files("pipeline.data") / "demo.yml") as policy,
+        as_file(files("pipeline.demo.data") / "demo.yml") as policy,
         _ear(alerts) as alerts_port,
     ):
         arguments = ["serve", "--config", str(policy), "--state", state, "--port", str(port)]

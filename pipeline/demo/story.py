@@ -23,7 +23,7 @@ from typing import Final
 import msgspec
 
 from analyzers.verdict import Action
-from pipeline.orders import Order
+from pipeline.demo.orders import Order
 
 SERVICE: Final = "order-api"
 OWNER: Final = "team-orders"

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 
 from analyzers.policy import DEFAULT_SEGMENTS, Criticality, Kind, Margin, Measure, Metric
-from pipeline.document import Fields, Unreadable
-from pipeline.faults import guess, joined, shown
-from pipeline.fields import (
+from pipeline.config.document import Fields, Unreadable
+from pipeline.config.faults import guess, joined, shown
+from pipeline.config.fields import (
     Key,
     Place,
     Reader,

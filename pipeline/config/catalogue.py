@@ -7,10 +7,10 @@ from importlib import resources
 from typing import Final
 
 from analyzers.policy import Metric
-from pipeline.document import read
-from pipeline.faults import ConfigError, Faults
-from pipeline.fields import Place, named_sections
-from pipeline.metric_config import METRIC_KEYS, metric
+from pipeline.config.document import read
+from pipeline.config.faults import ConfigError, Faults
+from pipeline.config.fields import Place, named_sections
+from pipeline.config.metrics import METRIC_KEYS, metric
 
 CATALOGUE_MAX: Final = 200
 

@@ -36,7 +36,7 @@ class Order:
 
 def shipped_orders() -> tuple[Order, ...]:
     """All shipped orders by time and number; cancellations and write-offs of stock left out."""
-    with as_file(files("pipeline.data") / "orders.parquet") as path:
+    with as_file(files("pipeline.demo.data") / "orders.parquet") as path:
         table = pq.read_table(path)
     sold = pc.and_(pc.invert(table["cancelled"]), pc.greater(table["pence"], 0))
     table = table.filter(sold)
