@@ -5,7 +5,8 @@ Late binding: cells know versions and tracks, the timeline knows which of them a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,12 +61,17 @@ def arm_of(series: Series, deployment: Deployment, replaces: str) -> int:
 
 
 def attribute(
-    cells: Cells, deployment: Deployment, replaces: str, policy: Policy
+    cells: Cells,
+    deployment: Deployment,
+    replaces: str,
+    policy: Policy,
+    known: Collection[Key] = (),
 ) -> dict[Key, Rows]:
     """The rows of every comparison of a deployment among some cells.
 
     Cells count from the slice of the start marker (answers: from when the first question asked
-    after it falls due) to that of the end marker.
+    after it falls due) to that of the end marker. Of each metric's attribute sets no more segments
+    are taken than the policy's limit, those ``known`` first.
     """
     deadline = {m.name: m.deadline_s for m in policy.metrics if m.measure is Measure.ANSWER}
     first = deployment.started_ns // SLICE_NS
@@ -91,13 +97,42 @@ def attribute(
     order = np.argsort(key_of[chosen.of], kind="stable")
     bin_order = np.argsort(key_of[chosen.bin_of], kind="stable")
     row_keys, bin_keys = key_of[chosen.of][order], key_of[chosen.bin_of][bin_order]
-    for number in np.unique(row_keys).tolist():
+    since = np.full(len(keys), np.iinfo(np.int64).max)
+    np.minimum.at(since, row_keys, chosen.shown[order])
+    for number in _admitted(names, since, np.unique(row_keys), policy, known):
         part = order[np.searchsorted(row_keys, number) : np.searchsorted(row_keys, number + 1)]
         bin_part = bin_order[
             np.searchsorted(bin_keys, number) : np.searchsorted(bin_keys, number + 1)
         ]
         result[names[number]] = _rows(chosen, arm, part, bin_part)
     return result
+
+
+def _admitted(
+    names: list[Key], since: Ints, present: Ints, policy: Policy, known: Collection[Key]
+) -> list[int]:
+    """The places of the comparisons to take: a sender who makes up attribute values or types must
+    not make everything slow. First come, first served; types that the policy names always are."""
+    limit, places = policy.limits.segments, [int(place) for place in present]
+    if len(places) + len(known) <= limit:
+        return places
+    expected = {name for metric in policy.metrics for name in (*metric.types, metric.exposure)}
+    taken = Counter(_kind_of(key) for key in known)
+    admitted = []
+    for number in sorted(places, key=lambda number: (since[number], names[number])):
+        key = names[number]
+        if key[1] and key not in known:
+            named = key[1][0][0] == "type" and key[1][0][1] in expected
+            if not named and taken[_kind_of(key)] >= limit:
+                continue
+            taken[_kind_of(key)] += 1
+        admitted.append(number)
+    return admitted
+
+
+def _kind_of(key: Key) -> tuple[str, ...]:
+    """The metric and the attribute names of a comparison."""
+    return (key[0], *(name for name, _ in key[1]))
 
 
 def _rows(cells: Cells, arm: Ints, part: Ints, bin_part: Ints) -> Rows:

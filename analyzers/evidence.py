@@ -118,7 +118,8 @@ class Evidence:
 
     def advance(self, cells: Cells) -> None:
         """Takes in sealed cells (all shown later than those before) and follows the status."""
-        rows = self._exposed(attribute(cells, self.deployment, self.replaces, self.policy))
+        known = self.weights.keys()
+        rows = self._exposed(attribute(cells, self.deployment, self.replaces, self.policy, known))
         before = {key: _Known.of(comparison) for key, comparison in self.comparisons.items()}
         stopped: dict[Key, list[tuple[int, float]]] = {}
         for key in sorted(rows, key=lambda key: (int(rows[key].shown[0]), key)):
@@ -159,23 +160,12 @@ class Evidence:
     def _compare(self, key: Key, metric: Metric, mine: Rows) -> None:
         comparison = self.comparisons.get(key)
         if comparison is None:
-            if self._crowded(key):
-                return
             comparison = Comparison(metric, promotion_error_rate=self.policy.promotion_error_rate)
             self.comparisons[key] = comparison
             if not key[1] and metric.criticality is not Criticality.WATCH:
                 self._totals.append(key)
             self._weigh(key, metric, comparison)
         comparison.advance(mine, share_over(self.deployment, mine.shown))
-
-    def _crowded(self, key: Key) -> bool:
-        names = tuple(name for name, _ in key[1])
-        like = sum(
-            1
-            for other in self.comparisons
-            if other[0] == key[0] and tuple(name for name, _ in other[1]) == names
-        )
-        return like >= self.policy.limits.segments
 
     def _flow(self, key: Key, rows: Rows, stopped: dict[Key, list[tuple[int, float]]]) -> None:
         self._note_flow(key, rows)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from analyzers import answers
 from analyzers.ahead import AHEAD_NS, refuse_ahead
@@ -251,13 +252,16 @@ def _closes(memory: Memory, inbox: Inbox, policy: Policy) -> int:
 def _count(state: State, cells: Cells, policy: Policy) -> None:
     """Adds cells to the running totals of events by type and outcome."""
     flow = {metric.name for metric in policy.metrics if metric.measure is Measure.FLOW}
+    events = np.zeros(len(cells.series), np.int64)
+    last = np.zeros(len(cells.series), np.int64)
+    np.add.at(events, cells.of, cells.count)
+    np.maximum.at(last, cells.of, cells.slice)
     for i, series in enumerate(cells.series):
         if series.metric not in flow or [name for name, _ in series.segment] != ["type", "outcome"]:
             continue
-        mine = cells.of == i
         total = state.totals.setdefault(series, EventTotal())
-        total.events += int(cells.count[mine].sum())
-        total.last_ns = max(total.last_ns, int(cells.slice[mine].max()) * SLICE_NS)
+        total.events += int(events[i])
+        total.last_ns = max(total.last_ns, int(last[i]) * SLICE_NS)
 
 
 def _learn(state: State, markers: tuple[Marker, ...]) -> set[str]:

@@ -170,6 +170,19 @@ def test_segments_beyond_the_limit_are_not_compared() -> None:
     assert len(evidence.comparisons) == 1 + 5 + 1
 
 
+def test_made_up_event_types_are_watched_for_silence_up_to_the_limit_and_named_ones_always() -> (
+    None
+):
+    policy = replace(policy_of(success(types=("z",)), flow()), limits=Limits(segments=20))
+    made_up = facts_of([1.0] * 300, types=[f"a{i:03}" for i in range(300)], version=NEW)
+    real = facts_of([15.0, 15.0], types="z", version=[OLD, NEW], ids=[901, 902])
+    cells = fold(concat([made_up, real]), (), policy, open_from=0)
+    evidence = evidence_of(cells, policy)
+    assert len(evidence.stops) == 21
+    assert ("flow", (("type", "z"),)) in evidence.stops
+    assert said(evidence_of(cells, policy, ticks=[BEGIN_SLICE + 1])) == said(evidence)
+
+
 # --- status ------------------------------------------------------------------------------------
 
 
