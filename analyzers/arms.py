@@ -156,18 +156,22 @@ def with_exposure(rows: Rows, exposure: Rows) -> Rows:
     return Rows(shown, units, failures, exposed, place[rows.bin_of], rows.bin, rows.bin_counts)
 
 
-def stack(first: Rows, second: Rows) -> Rows:
-    """The rows of both; ``second`` comes later."""
-    if not len(first):
-        return second
+def stack(*parts: Rows) -> Rows:
+    """The rows of all parts, each later than those before it."""
+    told = [part for part in parts if len(part)]
+    if not told:
+        return no_rows()
+    if len(told) == 1:
+        return told[0]
+    begins = np.cumsum([0, *(len(part) for part in told[:-1])]).tolist()
     return Rows(
-        np.concatenate([first.shown, second.shown]),
-        np.concatenate([first.units, second.units]),
-        np.concatenate([first.failures, second.failures]),
-        np.concatenate([first.exposed, second.exposed]),
-        np.concatenate([first.bin_of, second.bin_of + len(first)]),
-        np.concatenate([first.bin, second.bin]),
-        np.concatenate([first.bin_counts, second.bin_counts]),
+        np.concatenate([part.shown for part in told]),
+        np.concatenate([part.units for part in told]),
+        np.concatenate([part.failures for part in told]),
+        np.concatenate([part.exposed for part in told]),
+        np.concatenate([part.bin_of + at for part, at in zip(told, begins, strict=True)]),
+        np.concatenate([part.bin for part in told]),
+        np.concatenate([part.bin_counts for part in told]),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.arms import BASELINE, CANARY, Rows, no_rows, stack
+from analyzers.arms import BASELINE, CANARY, Rows, stack
 from analyzers.contrast.kernels import Count, Kernel, Proportion, Ranks, Strata
 from analyzers.facts import Floats, Ints
 from analyzers.histogram import PER_OCTAVE, quantile, shift_of
@@ -27,6 +27,7 @@ STRATUM_UNITS: Final = {
 # Shown but not judged yet: a gauge is autocorrelated and an amount heavy-tailed, and a rank test
 # of either raises false alarms or has no margin in the metric's unit.
 SHOWN: Final = frozenset({Kind.GAUGE, Kind.AMOUNT})
+_PARTS_MAX: Final = 64  # pieces in which the rows of an open stratum are held
 _BLOCK: Final = 256  # strata computed at once: bounds memory, not results
 
 
@@ -58,8 +59,8 @@ class Comparison:
         self.indicative = only_indicative(metric)
         self.log_harm_max = 0.0
         self._level = -np.log(promotion_error_rate)
-        self._open = no_rows()
-        self._open_share = np.empty(0)
+        self._open: list[tuple[Rows, Floats]] = []  # rows of the open stratum, and their shares
+        self._sums = (0.0,) * 5  # of it: units and exposure of both arms, units expected
         self._kernel: Kernel | None = None
         self._harm_at = self._safe_at = 0
         self._weights = np.zeros(2)  # running numerator and denominator of the effect
@@ -91,21 +92,26 @@ class Comparison:
             return
         if self.metric.kind is Kind.COUNT and not self.metric.exposure:
             rows, share = _declared(rows, share)
-        rows = stack(self._open, rows)
-        share = np.concatenate([self._open_share, share])
-        ends = self._ends(rows, share)
+        ends = self._ends(rows, share) + sum(len(part) for part, _ in self._open)
+        self._open.append((rows, share))
+        # While only one arm shows anything no stratum closes: rows are joined when one does, or
+        # now and then, never looked at again in every tick.
+        if not len(ends) and len(self._open) < _PARTS_MAX:
+            return
+        rows = stack(*(part for part, _ in self._open))
+        share = np.concatenate([part for _, part in self._open])
         for begin in range(0, len(ends), _BLOCK):
             block = ends[begin : begin + _BLOCK]
             start = int(ends[begin - 1]) + 1 if begin else 0
             self._close(_between(rows, start, int(block[-1]) + 1), share, block, start)
         rest = int(ends[-1]) + 1 if len(ends) else 0
-        self._open = _between(rows, rest, len(rows))
-        self._open_share = share[rest:]
+        self._open = [(_between(rows, rest, len(rows)), share[rest:])]
 
     def _ends(self, rows: Rows, share: Floats) -> Ints:
-        """The last row of every stratum that is full: by totals, never by outcomes."""
+        """The last row of every stratum that is full: by totals, never by outcomes. ``rows`` come
+        after those of the open stratum."""
         ends: list[int] = []
-        a = b = exposed_a = exposed_b = expected = 0.0
+        a, b, exposed_a, exposed_b, expected = self._sums
         enough = STRATUM_UNITS[self.metric.kind]
         counts, exposure = self.metric.kind is Kind.COUNT, bool(self.metric.exposure)
         told = zip(rows.units.tolist(), rows.exposed.tolist(), share.tolist(), strict=True)
@@ -124,6 +130,7 @@ class Comparison:
             if full:
                 ends.append(i)
                 a = b = exposed_a = exposed_b = expected = 0.0
+        self._sums = (a, b, exposed_a, exposed_b, expected)
         return np.array(ends, np.int64)
 
     def _close(self, rows: Rows, share: Floats, ends: Ints, start: int) -> None:
