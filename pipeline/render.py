@@ -52,9 +52,11 @@ def verdict_text(verdict: Verdict) -> RenderableType:
         "  ",
         (verdict.action, _ACTION_STYLE[verdict.action]),
         *(["  indicative"] if verdict.indicative else []),
-        f"  as of {verdict.as_of}",
     )
-    parts: list[RenderableType] = [headline, Text(verdict.why)]
+    replaced = f" (replaces {verdict.replaces})" if verdict.replaces else ""
+    what = f"{verdict.service} {verdict.version}{replaced} in {verdict.environment}"
+    when = f"since {verdict.since}, as of {verdict.as_of}"
+    parts: list[RenderableType] = [headline, Text(f"{what}, {when}"), Text(verdict.why)]
     if verdict.impact is not None:
         impact = verdict.impact
         parts.append(
