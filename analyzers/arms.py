@@ -193,6 +193,7 @@ def shown_before(
     found: set[str] = set()
     for cells in sealed:
         before = (cells.slice < start) & (cells.slice >= since) & (cells.shown <= start)
+        before &= cells.count > cells.failures  # questions never answered are no metric shown
         near = np.unique(cells.of[before])
         for series in (cells.series[i] for i in near.tolist()):
             mine = (series.service, series.environment)

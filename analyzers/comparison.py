@@ -16,7 +16,7 @@ from analyzers.arms import BASELINE, CANARY, Rows, stack
 from analyzers.contrast.kernels import Count, Kernel, Proportion, Ranks, Strata
 from analyzers.facts import Floats, Ints
 from analyzers.histogram import PER_OCTAVE, quantile, shift_of
-from analyzers.policy import Kind, Metric
+from analyzers.policy import Kind, Measure, Metric
 
 # A stratum of one unit carries no information; of n it carries (n - 1) / n. Ranks need some for
 # their scores to look normal. Proportions have an exact kernel, which needs none: at 20, a segment
@@ -53,7 +53,7 @@ class Comparison:
         self.path = Path()
         self.seen = np.zeros(2)  # units of both arms in all rows
         self.first_seen: int | None = None
-        self.baseline_first: int | None = None
+        self.baseline_first: int | None = None  # first slice in which the baseline showed it
         self.units = np.zeros(2)  # of closed strata
         self.bad = np.zeros(2)
         self.indicative = only_indicative(metric)
@@ -81,12 +81,13 @@ class Comparison:
         if not len(rows):
             return
         self.seen = self.seen + rows.units.sum(axis=0)
-        occupied = rows.shown[rows.units.sum(axis=1) > 0]
-        if self.first_seen is None and len(occupied):
-            self.first_seen = int(occupied[0])
-        shown = rows.shown[rows.units[:, BASELINE] > 0]
-        if self.baseline_first is None and len(shown):
-            self.baseline_first = int(shown[0])
+        # Questions that nobody has ever answered show nothing: answers are not sent here.
+        asked = self.metric.measure is Measure.ANSWER
+        there = (rows.units - rows.failures if asked else rows.units) > 0
+        if self.first_seen is None and there.any():
+            self.first_seen = int(rows.shown[there.any(axis=1)][0])
+        if self.baseline_first is None and there[:, BASELINE].any():
+            self.baseline_first = int(rows.shown[there[:, BASELINE]][0])
         if self.metric.kind in SHOWN:
             self._gather(rows)
             return

@@ -67,6 +67,8 @@ def _state(evidence: Evidence, key: Key, at: int, top: Key | None) -> State:
     if key in evidence.stops:
         return "undecided"
     comparison = evidence.comparisons[key]
+    if comparison.first_seen is None:
+        return "not_observed"
     if not comparison.seen.all():
         return "no_data"
     return "safe" if evidence.safe(key, at) else "undecided"
@@ -114,7 +116,7 @@ def _reason(evidence: Evidence, key: Key, at: int, state: State) -> Reason:
         n_canary=int(comparison.seen[1]),
         gates=evidence.gates(key, comparison, at),
         indicative=comparison.indicative,
-        needed=_needed(evidence, comparison, at) if state == "undecided" else None,
+        needed=_needed(evidence, key, at) if state == "undecided" else None,
         detail=_detail(comparison, state),
     )
 
@@ -147,6 +149,8 @@ def _blank(metric: Metric, segment: Segment, state: State) -> Reason:
 
 
 def _detail(comparison: Comparison, state: State) -> str:
+    if comparison.first_seen is None:
+        return "no answer has ever come, to either side: are they sent to us?"
     if state == "no_data":
         arm = "baseline" if not comparison.seen[0] else "canary"
         return f"nothing from the {arm} yet"
@@ -208,9 +212,14 @@ def _rate(evidence: Evidence, comparison: Comparison, at: int) -> float | None:
     return float(comparison.seen[0]) / hours / part
 
 
-def _needed(evidence: Evidence, comparison: Comparison, at: int) -> Needed | None:
-    """How many more events until the bound on the side of harm is inside the margin, as the
-    interval's width shrinks with the square root of their number; and how long that takes."""
+def _needed(evidence: Evidence, key: Key, at: int) -> Needed | None:
+    """How many more events until a metric can be decided, and how long that takes.
+
+    Safety: until the bound on the side of harm is inside the margin, as the interval's width
+    shrinks with the square root of their number. Harm, where the effect is beyond the margin:
+    until its log e-value, which grows with their number, reaches what the comparison needs.
+    """
+    comparison = evidence.comparisons[key]
     if comparison.indicative:
         return None
     n = float(comparison.seen.sum())
@@ -222,11 +231,12 @@ def _needed(evidence: Evidence, comparison: Comparison, at: int) -> Needed | Non
         more = max(400.0 - n, 40.0) if comparison.metric.kind is not Kind.PROPORTION else 10 / size
     else:
         harm = effect if up else -effect
-        other = low if up else high
-        if harm > size and other is not None:
-            bound = other  # rather worse than its margin: until that is shown
-        distance = max(abs(size - harm), size / 4)
-        more = n * ((abs(bound - effect) / distance) ** 2 - 1.0)
+        if harm > size and comparison.log_harm > 0.5:
+            threshold = evidence.harm_threshold(key)
+            more = n * (threshold / comparison.log_harm - 1.0) if threshold < math.inf else n
+        else:
+            distance = max(abs(size - harm), size / 4)
+            more = n * ((abs(bound - effect) / distance) ** 2 - 1.0)
     events = max(1, math.ceil(min(more, 1e12)))
     elapsed_s = max(at - evidence.deployment.started_ns // SLICE_NS, 1) * SLICE_S
     return Needed(events, math.ceil(events * elapsed_s / max(n, 1.0)))

@@ -314,9 +314,9 @@ class Checkpoint:
             verdicts = turn_rows.trim_verdicts(db, history_before_ns, self._bounds.verdict_bytes)
             seen = markers = 0
             if seen_before_ns is not None:
-                seen = turn_rows.trim(db, "seen", "newest_ns", seen_before_ns)
+                seen = turn_rows.trim_seen(db, seen_before_ns)
             if history_before_ns is not None:
-                markers = turn_rows.trim(db, "markers", "stream_ns", history_before_ns)
+                markers = turn_rows.trim_markers(db, history_before_ns)
         return Forgotten(intake, seen, markers, verdicts)
 
     def due(self, now_ns: int) -> list[QueuedNotice]:

@@ -11,7 +11,7 @@ import sqlite3
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from analyzers.facts import Reject
 from collector import blobs
@@ -277,14 +277,17 @@ def trim_intake(
     Those before a turn or a stream time, and then as many as it takes to hold ``bound`` bytes. The
     log stays without holes: what is kept is always its newest part.
     """
+    # Before the first event a turn has no stream time (0): it goes with one that follows it.
+    (past,) = db.execute(
+        "SELECT MAX(seq) FROM intake WHERE stream_ns > 0 AND stream_ns < ?", (before_ns or 0,)
+    ).fetchone()
+    keep_from = max(before_seq or 0, (past or 0) + 1)
     total = _totals(db)["intake_bytes"]
     last, gone, freed = 0, 0, 0
     # `stored` stands before the body, so that no body is read here.
-    rows = db.execute("SELECT seq, stream_ns, stored FROM intake ORDER BY seq")
-    for seq, stream_ns, stored in rows:
-        old = before_seq is not None and seq < before_seq
-        old = old or (before_ns is not None and stream_ns < before_ns)
-        if not old and total - freed <= bound:
+    rows = db.execute("SELECT seq, stored FROM intake ORDER BY seq")
+    for seq, stored in rows:
+        if seq >= keep_from and total - freed <= bound:
             break
         last, gone, freed = seq, gone + 1, freed + stored
     if gone:
@@ -325,11 +328,16 @@ def trim_verdicts(db: sqlite3.Connection, before_ns: int | None, bound: int) -> 
     return len(gone)
 
 
-def trim(
-    db: sqlite3.Connection,
-    table: Literal["seen", "markers"],
-    column: Literal["newest_ns", "stream_ns"],
-    before_ns: int,
-) -> int:
-    """Drops the rows of ``table`` whose time in ``column`` is before; how many."""
-    return db.execute(f"DELETE FROM {table} WHERE {column} < ?", (before_ns,)).rowcount
+def trim_seen(db: sqlite3.Connection, before_ns: int) -> int:
+    """Drops blobs of seen ids whose newest event happened before; how many."""
+    return db.execute("DELETE FROM seen WHERE newest_ns < ?", (before_ns,)).rowcount
+
+
+def trim_markers(db: sqlite3.Connection, before_ns: int) -> int:
+    """Drops markers that came before a stream time; how many. One that came before any event has
+    no stream time (0) and goes with one that follows it."""
+    return db.execute(
+        "DELETE FROM markers WHERE seq <= "
+        "(SELECT MAX(seq) FROM markers WHERE stream_ns > 0 AND stream_ns < ?)",
+        (before_ns,),
+    ).rowcount

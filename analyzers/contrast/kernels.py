@@ -67,9 +67,9 @@ class Proportion:
 
     def advance(self, strata: Strata) -> tuple[Floats, Floats]:
         """See ``Kernel``."""
-        told = np.column_stack([strata.bad[:, 0], strata.units[:, 0],
+        seen = np.column_stack([strata.bad[:, 0], strata.units[:, 0],
                                 strata.bad[:, 1], strata.units[:, 1]])  # fmt: skip
-        sums = np.cumsum(np.vstack([self._past, told]), axis=0)
+        sums = np.cumsum(np.vstack([self._past, seen]), axis=0)
         past, self._past = sums[:-1], sums[-1]
         phi, self._spread = dispersion(
             *proportion.standardised(strata.bad, strata.units), self._spread
@@ -83,7 +83,8 @@ class Proportion:
             exact.append(_mixed(path[1:]))
         score, variance = proportion.scores(strata.bad, strata.units, past, self.grid)
         wide = np.broadcast_to(variance[:, None], score.shape)
-        batched = self._batches.advance(score, wide, variance, strata.units)
+        told = proportion.information(strata.bad, strata.units)
+        batched = self._batches.advance(score, wide, told, strata.units)
         return _average(exact[0], batched[0]), _average(exact[1], batched[1])
 
 
@@ -137,8 +138,9 @@ class Ranks:
         ]
         score = np.column_stack([pair[0] for pair in pairs])
         variance = np.column_stack([pair[1] for pair in pairs])
-        total = np.maximum(strata.units.sum(axis=1), 1.0)
-        information = strata.units[:, 0] * strata.units[:, 1] / total
+        # n_a n_b / n but for ties: where most values are equal few tell anything, and scores of
+        # few are skewed (5 % timeouts, a tenth of the traffic: 11 % false alarms without this).
+        information = variance[:, int(np.searchsorted(self.grid, 0.0))]
         learned = self._batches.advance(score, variance, information, strata.units)
         known = self._known(score, variance)
         return _average(learned[0], known[0]), _average(learned[1], known[1])

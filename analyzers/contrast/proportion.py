@@ -113,9 +113,17 @@ def scores(failures: Floats, units: Floats, past: Floats, margin: Floats) -> tup
 def standardised(failures: Floats, units: Floats) -> tuple[Floats, Bools]:
     """The canary's failures beyond their expectation given the stratum's, over the square root of
     their hypergeometric variance (Cochran), (J,); and where that variance is not zero."""
+    variance = information(failures, units)
+    told = variance > 0
+    n = np.maximum(units.sum(axis=1), 1.0)
+    score = failures[:, 1] - units[:, 1] * failures.sum(axis=1) / n
+    return score / np.sqrt(np.where(told, variance, 1.0)), told
+
+
+def information(failures: Floats, units: Floats) -> Floats:
+    """The hypergeometric variance of the canary's failures given the stratum's, (J,): what the
+    stratum can tell. Zero where all failed or none: such strata are alike whatever the truth is,
+    and a test that learned their variance as zero would be sure of anything."""
     na, nb = units[:, 0], units[:, 1]
     n, y = na + nb, failures.sum(axis=1)
-    variance = na * nb * y * (n - y) / np.maximum(n * n * (n - 1), 1.0)
-    told = variance > 0
-    score = failures[:, 1] - nb * y / np.maximum(n, 1.0)
-    return score / np.sqrt(np.where(told, variance, 1.0)), told
+    return np.asarray(na * nb * y * (n - y) / np.maximum(n * n * (n - 1), 1.0))

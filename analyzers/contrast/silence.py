@@ -1,12 +1,12 @@
 """Evidence that the canary has gone silent while the baseline flows.
 
 Silence is counted in occupied 10 s slices, not in events: a nightly import of one arm fills many
-events but few slices. The null is generous: the canary still has a quarter of its share of the
-traffic, or of the slices that it used to occupy (a split by customer can be off by much, but not
-by that). After the k-th slice that the canary occupies, a bet of weight 6 / (pi^2 (k + 1)^2) says
-that it will never be seen again; it gains 1 / (1 - theta) with every slice only the baseline
-occupies and is lost when the canary shows. The sum of all bets, those not begun at 1, is an
-e-process under the null.
+events but few slices. The null is generous: the canary still shows in a third of the slices
+that its share, or its own past, lets expect (a split by customer can be off by much, but not by
+that; a declared share of 1 does not make one slice without it a proof). After the k-th slice
+that the canary occupies, a bet of weight 6 / (pi^2 (k + 1)^2) says that it will never be seen
+again; it gains 1 / (1 - theta) with every slice only the baseline occupies and is lost when the
+canary shows. The sum of all bets, those not begun at 1, is an e-process under the null.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 
 from analyzers.facts import Bools, Floats
 
-# At 1/2 a customer split of a distributor with a few large customers trips it; at 1/8 it needs
+# At 2/3 a customer split of a distributor with a few large customers trips it; at 1/6 it needs
 # twice the time to notice a stop.
-REST: Final = 0.25
+REST: Final = 1 / 3
 # So many slices must have been occupied before the canary's own past says how often to expect it.
 LEARNED_AFTER: Final = 30
 _WEIGHT: Final = 6.0 / np.pi**2
@@ -47,9 +47,8 @@ def watch(quiet: Quiet, seen: Bools, share: Floats) -> tuple[Quiet, Floats]:
         return quiet, np.empty(0)
     slices = quiet.slices + np.arange(len(seen))
     before = quiet.seen + np.cumsum(seen) - seen
-    expected = REST * share / (REST * share + 1 - share)
-    learned = np.where(slices >= LEARNED_AFTER, REST * before / np.maximum(slices, 1), 0.0)
-    theta = np.minimum(np.maximum(expected, learned), 0.99)
+    learned = np.where(slices >= LEARNED_AFTER, before / np.maximum(slices, 1), 0.0)
+    theta = REST * np.maximum(share, learned)
     run = _runs(quiet.run, seen, -np.log1p(-theta))
     k = before + seen
     weight = _WEIGHT / (k + 1.0) ** 2

@@ -14,7 +14,7 @@ def by_hand(seen: list[bool], share: list[float]) -> list[float]:
     k, wealth, path = 0, 1.0, []
     weight = 6 / np.pi**2
     for slices, (there, s) in enumerate(zip(seen, share, strict=True)):
-        expected = REST * s / (REST * s + 1 - s)
+        expected = REST * s
         learned = REST * k / slices if slices >= LEARNED_AFTER else 0.0
         theta = min(max(expected, learned), 0.99)
         if there:
@@ -53,11 +53,11 @@ def simulated(rate: float, share: float, runs: int, slices: int, seed: int) -> F
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5])
-def test_at_a_quarter_of_its_share_the_canary_is_called_silent_at_most_at_the_promised_rate(
+def test_at_a_third_of_its_share_the_canary_is_called_silent_at_most_at_the_promised_rate(
     share: float,
 ) -> None:
     seed, runs = 21, 1_500
-    edge = REST * share / (REST * share + 1 - share)
+    edge = REST * share
     tops = simulated(edge, share, runs, 400, seed)
     for alpha in (0.1, 0.05, 0.01):
         rate = float((tops >= 1 / alpha).mean())
@@ -111,3 +111,9 @@ def test_slices_in_any_blocks_give_the_same_floats() -> None:
     share = chance.choice([0.1, 0.3], 500)
     whole = in_blocks(seen, share, 500)
     assert all(in_blocks(seen, share, size) == whole for size in (1, 3, 64))
+
+
+def test_a_declared_share_of_one_is_no_proof_while_the_canary_shows() -> None:
+    chance = np.random.default_rng(5)
+    _, path = watch(Quiet(), chance.random(2_000) < 0.5, np.ones(2_000))
+    assert path.max() < np.log(20)
