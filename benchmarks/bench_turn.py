@@ -5,9 +5,9 @@ fifteen cells a row, sorted and summed by array, 0.1 to 0.2 us each, so 2 to 3 u
 replay adds reading, decoding and identities (5 to 6 us, see ``bench_decode``). A comparison whose
 stratum closes evaluates its kernels against a grid of effects: with some thirty NumPy calls of 5
 to 10 us on little data it would be 0.2 to 0.3 ms; all comparisons of a tick in one array, 5 us.
-Measured: fold 5 us an event; a comparison 2.4 to 2.9 ms, ten times the sketch (some 1,200 Python calls
-each, a third of the time in ``logsumexp`` on a few numbers), and so a replay with an open release
-of 30 segments 180 us an event. Not yet done: all comparisons of a tick in one array.
+Measured: fold 5 us an event; a comparison 2.4 to 2.9 ms, ten times the sketch (some 1,200 Python
+calls each, a third of the time in ``logsumexp`` on a few numbers), and so a replay with an open
+release of 30 segments 180 us an event. Not yet done: all comparisons of a tick in one array.
 
 Run: ``python -m benchmarks.bench_turn [--events N]``. CPU times, the best of the rounds.
 """
