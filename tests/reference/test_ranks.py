@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analyzers.contrast import ranks
+from analyzers.contrast.kernels import Ranks, Strata
 from analyzers.facts import Floats, Ints
 
 numbers = st.integers(-40, 40)
@@ -99,3 +100,22 @@ def test_one_arm_or_nothing_at_all_scores_nothing() -> None:
     empty = np.empty(0, np.int64)
     score, variance = ranks.scores(empty, empty, np.empty((0, 2)), 2, 0)
     assert score.tolist() == variance.tolist() == [0.0, 0.0]
+
+
+def closed(values: list[int], strata: int) -> int:
+    """How many batches of scores close over strata of these values in both arms, one in ten the
+    canary's."""
+    canary = values[: len(values) // 10]
+    rows = [histogram(j, values[len(canary) :], canary) for j in range(strata)]
+    of, bucket, counts = (np.concatenate(column) for column in zip(*rows, strict=True))
+    units = np.tile([float(len(values) - len(canary)), float(len(canary))], (strata, 1))
+    kernel = Ranks([5.0])
+    kernel.advance(Strata(units, np.zeros_like(units), np.zeros(strata), of, bucket, counts))
+    return kernel._batches.closed
+
+
+def test_where_most_values_are_equal_a_batch_waits_for_those_that_differ() -> None:
+    """Scores of a few timeouts among equal durations are skewed: five times as many strata."""
+    different = closed(list(range(1, 41)), 120)
+    equal = closed([1] * 38 + [200] * 2, 120)
+    assert different > 4 * equal > 0
