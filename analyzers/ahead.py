@@ -5,6 +5,8 @@ The stream's time is judged against the stream itself, never against a clock of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,23 +19,38 @@ from analyzers.times import rfc3339
 AHEAD_NS: Final = 30 * 24 * 3600 * NS_PER_S
 
 
-def refuse_ahead(facts: Facts, frontier: int | None) -> tuple[Facts, list[Reject]]:
-    """The facts that are not impossibly far ahead of the stream, and rejects for the others.
+# So many events must agree on when the stream is before it is believed: one sender with a broken
+# clock may well be the first that sends.
+AGREED: Final = 5
 
-    The stream advances through a batch as long as no gap is longer than ``AHEAD_NS``; without a
-    stream yet it begins at the batch's median.
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The facts that the stream takes, rejects for the others, and how far it comes with them."""
+
+    facts: Facts
+    rejects: list[Reject]
+    reached_ns: int | None
+
+
+def admit(facts: Facts, start_ns: int, also: Sequence[int] = ()) -> Admitted:
+    """What of some facts is not impossibly far ahead of a stream that stands at ``start_ns``.
+
+    The stream advances through the facts (and ``also``, times of earlier ones) as long as no gap
+    is longer than ``AHEAD_NS``.
     """
-    if not len(facts):
-        return facts, []
-    times = np.sort(facts.time_ns)
-    start = int(times[(len(times) - 1) // 2]) if frontier is None else frontier
-    later = np.concatenate([[start], times[times > start]])
+    times = np.sort(np.concatenate([facts.time_ns, np.array(also, np.int64)]))
+    later = np.concatenate([[start_ns], times[times > start_ns]])
     gaps = np.flatnonzero(np.diff(later) > AHEAD_NS)
-    if not len(gaps):
-        return facts, []
-    last = int(later[gaps[0]])
+    last = int(later[gaps[0]] if len(gaps) else later[-1])
     rows = np.flatnonzero(facts.time_ns > last)
-    return facts.take(facts.time_ns <= last), [_ahead(facts, row, last) for row in rows.tolist()]
+    rejects = [_ahead(facts, row, last) for row in rows.tolist()]
+    return Admitted(facts.take(facts.time_ns <= last) if rejects else facts, rejects, last)
+
+
+def median(times: Sequence[int]) -> int:
+    """The lower median of some times: where a stream begins that nobody knows yet."""
+    return sorted(times)[(len(times) - 1) // 2]
 
 
 def _ahead(facts: Facts, row: int, last: int) -> Reject:

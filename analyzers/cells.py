@@ -63,7 +63,7 @@ class Cells:
 
     def digest(self) -> str:
         """SHA-256 of every cell by when it happened: equal for equal facts in any order."""
-        seen = merge([_as_happened(self)])
+        seen = merge([as_happened(self)])
         hasher = hashlib.sha256(repr(seen.series).encode())
         for column in (
             seen.of, seen.slice, seen.count, seen.failures, seen.sum.hi, seen.sum.lo,
@@ -88,7 +88,8 @@ class Cells:
         return self.where(old, old_bins), self.where(~old, ~old_bins)
 
 
-def _as_happened(cells: Cells) -> Cells:
+def as_happened(cells: Cells) -> Cells:
+    """The cells as if none had been late: shown when they happened. Not merged."""
     return Cells(
         cells.series, cells.of, cells.slice, cells.slice, cells.count, cells.failures, cells.sum,
         cells.square, cells.bin_of, cells.bin_slice, cells.bin_slice, cells.bin, cells.bin_count,

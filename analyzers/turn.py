@@ -7,103 +7,31 @@ that must keep their order are numbered in ``take_turn``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
 import numpy as np
 
 from analyzers import answers
-from analyzers.ahead import AHEAD_NS, refuse_ahead
+from analyzers.ahead import AGREED, AHEAD_NS, Admitted, admit, median
 from analyzers.alert import firing, resolved
 from analyzers.answers import Waiting, nothing_waiting
 from analyzers.arms import replaced, shown_before
-from analyzers.cells import Cells, Series, fold, merge, no_cells
+from analyzers.cells import Cells, Series, as_happened, fold, merge, no_cells
 from analyzers.evidence import EXPECTED_DAYS, Evidence
-from analyzers.facts import NS_PER_S, SLICE_NS, Facts, Marker, Reject, no_facts
+from analyzers.facts import NS_PER_S, SLICE_NS, Marker, Reject
+from analyzers.inbox import Counts, Delta, EventTotal, Inbox, Memory
 from analyzers.judge import judge
 from analyzers.policy import Measure, Policy
 from analyzers.timeline import Deployment, Timeline, timeline
 from analyzers.times import rfc3339
 from analyzers.verdict import Alert, Verdict
 
+__all__ = ["Counts", "Delta", "EventTotal", "Inbox", "Memory", "State", "take_turn"]
+
 _ARCHIVE_PARTS: Final = 64
 _ENDED_KEPT: Final = 20  # ended releases whose evidence stays in memory for the page
-
-
-@dataclass(frozen=True, slots=True)
-class Inbox:
-    """What one turn brings, duplicates already dropped.
-
-    ``repeated`` are the reasons of rejects that were there before: counted, but no evidence.
-    ``clock_ns`` is the stream's time as moved on by the clock (see ``pipeline.clock``): None when
-    no time has passed beyond what the facts themselves say. ``complete`` closes every slice up to
-    ``clock_ns`` or the last fact: nothing more will come (replay of bare events).
-    """
-
-    facts: Facts = field(default_factory=no_facts)
-    markers: tuple[Marker, ...] = ()
-    rejects: tuple[Reject, ...] = ()
-    duplicates: int = 0
-    conflicts: int = 0
-    repeated: tuple[str, ...] = ()
-    clock_ns: int | None = None
-    complete: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """What a turn changed, and so what the checkpoint must keep in one transaction.
-
-    ``cells`` and ``waiting`` are to be appended; ``markers``, ``rejects``, ``verdicts`` (those
-    whose verdict or action changed, and the last of each release) and ``alerts`` too; ``memory``
-    replaces the earlier one: the small rest of the state as bytes.
-    """
-
-    cells: Cells
-    waiting: Waiting
-    markers: tuple[Marker, ...]
-    rejects: tuple[Reject, ...]
-    verdicts: tuple[Verdict, ...]
-    alerts: tuple[Alert, ...]
-    memory: bytes
-
-
-class Counts(msgspec.Struct):
-    """How many of each there were so far. ``events`` are distinct valid ones."""
-
-    events: int = 0
-    duplicates: int = 0
-    conflicts: int = 0
-    late: int = 0
-    markers: int = 0
-    rejected_by_reason: dict[str, int] = msgspec.field(default_factory=dict)
-
-    @property
-    def rejected(self) -> int:
-        """All rejects, whatever their reason."""
-        return sum(self.rejected_by_reason.values())
-
-
-class Memory(msgspec.Struct):
-    """The small rest of the state, beside cells, markers and verdicts."""
-
-    stream_ns: int | None = None  # how far the stream has come
-    open_from: int | None = None  # the first slice that no tick has passed
-    settled_ns: int = 0  # answers due by then are in the cells
-    counts: Counts = msgspec.field(default_factory=Counts)
-    firing: set[str] = msgspec.field(default_factory=set)
-    resolved: set[str] = msgspec.field(default_factory=set)
-    done: set[str] = msgspec.field(default_factory=set)  # ended, judged and announced
-    orphans: set[str] = msgspec.field(default_factory=set)
-
-
-@dataclass(slots=True)
-class EventTotal:
-    """Distinct events of one kind, and the start of the last slice that held one."""
-
-    events: int = 0
-    last_ns: int = 0
 
 
 class State:
@@ -119,6 +47,9 @@ class State:
         self.evidence: dict[str, Evidence] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.totals: dict[Series, EventTotal] = {}
+        self.begun_anew = False  # this turn found that a broken clock had begun the stream
+        self.rooted = True  # False after a restart, until an event comes from where it stood
+        self.astray: list[int] = []  # times of events refused since then
 
     @property
     def counts(self) -> Counts:
@@ -149,6 +80,7 @@ class State:
         """The state that a checkpoint kept; evidence of open releases is folded anew."""
         state = cls()
         state.memory = msgspec.msgpack.decode(memory, type=Memory) if memory else Memory()
+        state.rooted = False
         everything = merge(list(cells))
         sealed, state.unsealed = everything.split(state.memory.open_from or 0)
         state.sealed = [sealed]
@@ -182,15 +114,13 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     """Moves ``state`` by one turn and gives back what changed."""
     memory = state.memory
     # 1. what is impossibly far ahead is refused before it can move the watermark
-    facts, ahead = refuse_ahead(inbox.facts, memory.stream_ns)
-    rejects = [*inbox.rejects, *ahead]
+    state.begun_anew = False
+    admitted = _admit(state, inbox)
+    if state.begun_anew:
+        inbox = replace(inbox, clock_ns=None)  # it was moved by the broken clock
+    facts, rejects = admitted.facts, [*inbox.rejects, *admitted.rejects]
     # 2. stream time and the slices that this turn closes
-    times = [int(facts.time_ns.max())] if len(facts) else []
-    times += [t for t in (memory.stream_ns, inbox.clock_ns) if t is not None]
-    if inbox.complete and inbox.clock_ns is None:
-        last = times[0] + AHEAD_NS if times else None
-        times += [m.time_ns for m in inbox.markers if last is None or m.time_ns <= last]
-    memory.stream_ns = max(times) if times else None
+    memory.stream_ns = _reached(admitted, inbox, memory.stream_ns)
     open_from = memory.open_from or 0
     closes = _closes(memory, inbox, policy)
     # 3. facts become cells; questions that fell due become cells too
@@ -214,6 +144,8 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     # 5. markers change the timeline; what they touch is judged anew from the cells
     state.unsealed = merge([state.unsealed, new])
     touched = _learn(state, inbox.markers)
+    if state.begun_anew:
+        touched |= {deployment.name for deployment in state.timeline.deployments}
     ticked = closes > open_from
     if ticked:
         memory.open_from = closes
@@ -237,6 +169,60 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
         new, fresh, inbox.markers, tuple(rejects), tuple(verdicts), tuple(alerts),
         msgspec.msgpack.encode(memory),
     )  # fmt: skip
+
+
+def _admit(state: State, inbox: Inbox) -> Admitted:
+    """What of an inbox's facts the stream takes, and how far it comes with them.
+
+    Until a few events agree on when the stream is, nothing is refused; if they then say that it
+    was begun by a broken clock, it begins anew. After a restart it may really have moved on while
+    nobody listened: as many events that agree, without one from where it stood, are believed.
+    """
+    memory, facts = state.memory, inbox.facts
+    times = facts.time_ns.tolist()
+    if memory.early is not None:
+        memory.early += times
+        if len(memory.early) < AGREED and not inbox.complete:
+            reached = max([*times, *([memory.stream_ns] if memory.stream_ns else [])], default=None)
+            return Admitted(facts, [], reached)
+        early, memory.early = memory.early, None
+        if not early:
+            return Admitted(facts, [], None)
+        if memory.stream_ns is not None and abs(median(early) - memory.stream_ns) > AHEAD_NS:
+            _begin_anew(state)
+        return admit(facts, memory.stream_ns or median(early), early)
+    if memory.stream_ns is None or not times:
+        return Admitted(facts, [], None)
+    admitted = admit(facts, memory.stream_ns)
+    if len(admitted.facts):
+        state.rooted = True
+    elif not state.rooted:
+        state.astray += times
+        if len(state.astray) >= AGREED:
+            state.rooted = True
+            return admit(facts, median(state.astray))
+    return admitted
+
+
+def _begin_anew(state: State) -> None:
+    """Forgets where the stream stood: nothing has been judged by more than a few events."""
+    everything = merge([as_happened(state.cells())])
+    state.sealed, state.unsealed = [], everything
+    state.memory.stream_ns = state.memory.open_from = None
+    state.memory.settled_ns = 0
+    for name in list(state.evidence):
+        del state.evidence[name]
+        state.verdicts.pop(name, None)
+    state.begun_anew = True
+
+
+def _reached(admitted: Admitted, inbox: Inbox, stream_ns: int | None) -> int | None:
+    """Stream time after an inbox; None while it is not known."""
+    times = [t for t in (admitted.reached_ns, stream_ns, inbox.clock_ns) if t is not None]
+    if inbox.complete and inbox.clock_ns is None:
+        last = times[0] + AHEAD_NS if times else None
+        times += [m.time_ns for m in inbox.markers if last is None or m.time_ns <= last]
+    return max(times, default=None)
 
 
 def _closes(memory: Memory, inbox: Inbox, policy: Policy) -> int:

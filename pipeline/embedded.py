@@ -226,6 +226,8 @@ class Engine:
         taken = await self._in_worker(lambda: turns.take(payloads, clock_ns))
         if taken.newest_ns is not None:
             self._clock.observe(taken.newest_ns)
+        if clock_ns is not None and (turns.stream_ns or clock_ns) < clock_ns:
+            self._clock.anchor(turns.stream_ns)  # a broken clock had begun the stream
         stream_ns = self._clock.now_ns()  # as moved by this turn: it has closed those slices
         self._slice = None if stream_ns is None else stream_ns // SLICE_NS
         self._count += 1

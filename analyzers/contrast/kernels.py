@@ -17,6 +17,7 @@ from scipy.special import logsumexp
 from analyzers.contrast import count, normal, proportion, ranks
 from analyzers.contrast.batches import Batches
 from analyzers.contrast.dispersion import dispersion, nothing_carried
+from analyzers.contrast.onset import Starts
 from analyzers.facts import Floats, Ints
 
 _DIFFERENCES: Final = (
@@ -59,7 +60,7 @@ class Proportion:
         self.grid = _grid((*_DIFFERENCES, *(-d for d in _DIFFERENCES)), margins)
         self._above = proportion.harm_differences(self.grid)
         self._below = proportion.safe_differences(self.grid)
-        self._up = np.zeros(self._above.shape)
+        self._up = Starts.none(*self._above.shape)
         self._down = np.zeros(self._below.shape)
         self._past = np.zeros(4)
         self._spread = nothing_carried()
@@ -74,13 +75,15 @@ class Proportion:
         phi, self._spread = dispersion(
             *proportion.standardised(strata.bad, strata.units), self._spread
         )
-        exact = []
-        for name, other in (("_up", self._above), ("_down", self._below)):
-            factors = proportion.log_factors(strata.bad, strata.units, past, other, self.grid)
-            factors /= phi[:, None, None]
-            path = np.cumsum(np.concatenate([getattr(self, name)[None], factors]), axis=0)
-            setattr(self, name, path[-1])
-            exact.append(_mixed(path[1:]))
+        above, below = (
+            proportion.log_factors(strata.bad, strata.units, past, other, self.grid)
+            / phi[:, None, None]
+            for other in (self._above, self._below)
+        )
+        # Harm may begin at any time; safety is what has held from the start.
+        path = np.cumsum(np.concatenate([self._down[None], below]), axis=0)
+        self._down = path[-1]
+        exact = _mixed(self._up.advance(above)), _mixed(path[1:])
         score, variance = proportion.scores(strata.bad, strata.units, past, self.grid)
         wide = np.broadcast_to(variance[:, None], score.shape)
         told = proportion.information(strata.bad, strata.units)

@@ -130,12 +130,12 @@ def test_markers_alone_give_a_verdict_of_no_data_when_nothing_more_will_come() -
 
 def test_events_thirty_days_ahead_of_the_stream_are_refused_and_do_not_move_it() -> None:
     daemon = Daemon(POLICY)
-    daemon.hear(facts=facts_of([0.0]))
+    daemon.hear(facts=facts_of([0.0] * 5, ids=[11, 12, 13, 14, 15]))
     delta = daemon.hear(facts=facts_of([10.0, 30 * DAY_S + 11.0, 31 * DAY_S], ids=[2, 3, 4]))
     assert [reject.reason for reject in delta.rejects] == ["time_ahead_of_stream"] * 2
     assert "2026-06-20T00:00:11.000Z is more than 30 days ahead" in delta.rejects[0].detail
     assert daemon.state.stream_ns == at_ns(10.0)
-    assert daemon.state.counts.events == 2
+    assert daemon.state.counts.events == 6
     assert daemon.state.counts.rejected_by_reason == {"time_ahead_of_stream": 2}
 
 
@@ -149,14 +149,39 @@ def test_a_stream_may_pause_for_just_under_thirty_days() -> None:
 
 def test_one_broken_clock_in_the_first_batch_is_outvoted() -> None:
     daemon = Daemon(POLICY)
-    delta = daemon.hear(facts=facts_of([0.0, 1.0, 70 * 365 * DAY_S]))
+    delta = daemon.hear(facts=facts_of([0.0, 0.2, 0.5, 1.0, 70 * 365 * DAY_S]))
     assert len(delta.rejects) == 1
     assert daemon.state.stream_ns == at_ns(1.0)
 
 
+@pytest.mark.parametrize("first", [70 * 365 * DAY_S, -20 * 365 * DAY_S], ids=["ahead", "behind"])
+def test_a_broken_clock_that_speaks_first_is_outvoted_by_those_that_follow(first: float) -> None:
+    daemon = Daemon(POLICY)
+    daemon.hear(started(0.0), facts=facts_of([first], ids=[1]))
+    daemon.hear(
+        facts=facts_of([float(i) for i in range(600)], version="1.0", ids=list(range(10, 610)))
+    )
+    assert daemon.state.stream_ns == at_ns(599.0)
+    assert daemon.state.counts.rejected == 0
+    late = daemon.hear(facts=facts_of([610.0], ids=[900]))
+    assert late.rejects == ()
+    assert daemon.state.verdicts["d-1"].as_of.startswith("2026-05-21T00:09")
+
+
+def test_after_a_restart_a_stream_that_has_really_moved_on_is_believed() -> None:
+    daemon = Daemon(POLICY)
+    daemon.hear(facts=facts_of([0.0] * 5, ids=[11, 12, 13, 14, 15]))
+    daemon.restart()
+    away = 60 * DAY_S
+    for i in range(4):
+        assert len(daemon.hear(facts=facts_of([away + i], ids=[20 + i])).rejects) == 1
+    assert daemon.hear(facts=facts_of([away + 9.0], ids=[30])).rejects == ()
+    assert daemon.state.stream_ns == at_ns(away + 9.0)
+
+
 def test_a_refused_event_says_when_it_was_and_how_far_the_stream_is() -> None:
     daemon = Daemon(POLICY)
-    daemon.hear(facts=facts_of([0.0]))
+    daemon.hear(facts=facts_of([0.0] * 5, ids=[11, 12, 13, 14, 15]))
     ahead_s = AHEAD_NS / NS_PER_S + 60
     (reject,) = daemon.hear(facts=facts_of([ahead_s], ids=[2])).rejects
     assert "2026-05-21T00:00:00.000Z" in reject.detail
