@@ -20,6 +20,7 @@ class Reason(StrEnum):
 
     TOO_LONG = "too_long"
     TRUNCATED = "truncated"
+    UNREADABLE = "unreadable"
     ENCODING_INVALID = "encoding_invalid"
     NOT_JSON = "not_json"
     NOT_AN_OBJECT = "not_an_object"
@@ -43,6 +44,7 @@ REMEDIES: Final = MappingProxyType(
     {
         Reason.TOO_LONG: "send smaller events, or raise limits.line_bytes",
         Reason.TRUNCATED: "copy or record the file again: its end is missing or damaged",
+        Reason.UNREADABLE: "give the file as NDJSON, gzip of it, or Parquet",
         Reason.ENCODING_INVALID: "write the event as UTF-8",
         Reason.NOT_JSON: "write one complete JSON object per line or array element",
         Reason.NOT_AN_OBJECT: "write every event as a JSON object with named fields",

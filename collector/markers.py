@@ -108,8 +108,8 @@ def _share(share: object) -> float | Fault | None:
         return None
     if isinstance(share, bool) or not isinstance(share, int | float):
         return Fault(Reason.MARKER_INVALID, "share is not a number")
-    if not (0 < share <= 1 and math.isfinite(share)):
-        return Fault(Reason.MARKER_INVALID, f"share {quote(share)} is not above 0 and at most 1")
+    if not (math.isfinite(share) and 0 <= share <= 1):
+        return Fault(Reason.MARKER_INVALID, f"share {quote(share)} is not between 0 and 1")
     return float(share)
 
 

@@ -152,7 +152,7 @@ def _reasons(reasons: Sequence[Reason]) -> RenderableType:
             Text.assemble(
                 (f"  {reason.state:10} ", _STATE_STYLE[reason.state]),
                 f"{reason.metric} {segment}".rstrip(),
-                "" if reason.gates else "  (does not gate)",
+                _role(reason),
             )
         )
         parts.append(Text(f"             {_numbers(reason)}", style="dim"))
@@ -162,6 +162,13 @@ def _reasons(reasons: Sequence[Reason]) -> RenderableType:
     if unseen:
         parts.append(Text(f"not observed: {', '.join(unseen)}", style="dim"))
     return Group(*parts)
+
+
+def _role(reason: Reason) -> str:
+    """What a reason that holds up no promotion is good for."""
+    if reason.gates:
+        return ""
+    return "  (indicative)" if reason.indicative else "  (can roll back, holds up nothing)"
 
 
 def _numbers(reason: Reason) -> str:

@@ -7,6 +7,7 @@ were, which gives the live verdicts again.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,13 +16,14 @@ from typing import Final
 
 import msgspec
 
-from analyzers.facts import Batch, Marker, Reject, concat
+from analyzers.facts import Batch, Marker, Reject, concat, no_facts
 from analyzers.policy import Policy
 from analyzers.turn import Inbox, State, take_turn
 from analyzers.verdict import Alert, Verdict
 from collector import files
 from collector.checkpoint import Checkpoint
 from collector.decode import decode
+from collector.faults import Reason
 from collector.novelty import Seen, keep_new
 from pipeline.intake_log import decode_turn
 from pipeline.strangers import refuse_strangers
@@ -68,6 +70,7 @@ class _Gathered:
     duplicates: int = 0
     conflicts: int = 0
     repeated: Counter[str] = field(default_factory=Counter)
+    unreadable: list[str] = field(default_factory=list)
 
     def add(self, batch: Batch) -> None:
         """Takes in one decoded batch, without what was there before.
@@ -89,10 +92,12 @@ def replay(
     until_ns: int | None = None,
     progress: Progress | None = None,
     knows: Knows | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Replayed:
     """The verdicts on everything that the given streams hold, as of their end or ``until_ns``.
 
-    ``knows`` says which services may send events; None lets all of them.
+    ``knows`` says which services may send events; None lets all of them. ``warn`` hears of files
+    that could not be read; each is one reject.
     Raises ``files.FilesError`` for a stream that cannot be read at all.
     """
     logs = [path for path in paths if _is_state(path)]
@@ -105,7 +110,11 @@ def replay(
             )
         alerts = _retake(logs[0], state, reader, until_ns)
     else:
-        inbox = _until(_gather(paths, reader, progress), until_ns)
+        gathered = _gather(paths, reader, progress)
+        if warn is not None:
+            for fault in gathered.unreadable:
+                warn(fault)
+        inbox = _until(gathered, until_ns)
         alerts = list(take_turn(state, inbox, policy).alerts)
     counts = state.counts
     order = {d.name: place for place, d in enumerate(state.timeline.deployments)}
@@ -151,9 +160,29 @@ class _Reader:
 
 def _gather(paths: Sequence[Path], reader: _Reader, progress: Progress | None) -> _Gathered:
     gathered = _Gathered()
-    for chunk in files.read(paths, limits=reader.policy.limits, progress=progress):
-        batch = reader.batch(chunk.payloads)
-        gathered.add(replace(batch, rejects=(*batch.rejects, *chunk.rejects)))
+    for source in files.found(paths):
+        try:
+            for chunk in files.read([source], limits=reader.policy.limits, progress=progress):
+                batch = reader.batch(chunk.payloads)
+                gathered.add(replace(batch, rejects=(*batch.rejects, *chunk.rejects)))
+        except (files.FormatError, files.TooLargeError) as error:
+            # One damaged file is one reject; the others are judged all the same.
+            key = int.from_bytes(hashlib.blake2b(str(source).encode(), digest_size=8).digest())
+            gathered.add(
+                Batch(
+                    facts=no_facts(),
+                    rejects=(
+                        Reject(
+                            index=0,
+                            reason=Reason.UNREADABLE,
+                            detail=str(error),
+                            payload=str(source).encode(),
+                            key=(key, 0),
+                        ),
+                    ),
+                )
+            )
+            gathered.unreadable.append(str(error))
     return gathered
 
 

@@ -42,7 +42,12 @@ def judged(
         knows = given.knows if given.unknown_services == "reject" else None
         with _progress(show=terminal) as progress:
             return replay.replay(
-                paths, given.policy, until_ns=until_ns, progress=progress, knows=knows
+                paths,
+                given.policy,
+                until_ns=until_ns,
+                progress=progress,
+                knows=knows,
+                warn=lambda fault: click.echo(f"plimsoll: {fault}", err=True),
             )
     except (config.ConfigError, files.FilesError, CheckpointError, IntakeLogError) as error:
         raise ReplayError(str(error)) from error

