@@ -250,7 +250,6 @@ def test_only_changes_of_a_verdict_and_its_last_word_are_handed_out() -> None:
     assert told == [
         ("inconclusive", "wait"),
         ("healthy", "promote"),
-        ("inconclusive", "wait"),
         ("degraded", "rollback"),
         ("degraded", "rollback"),
     ]
