@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp
+from scipy.special import log_ndtr
 
+from analyzers.contrast.mixing import log_mean
 from analyzers.facts import Floats
 
 # At which variances the mixture is sharpest: after about 8, 50 and 240 even-handed units.
@@ -33,4 +34,4 @@ def log_e_one_sided(score: Floats, variance: Floats, rho: float) -> Floats:
 def log_e(score: Floats, variance: Floats) -> Floats:
     """Log e-value against "mean <= 0", the equal mixture over ``RHOS``; same shape."""
     parts = [log_e_one_sided(score, variance, rho) for rho in RHOS]
-    return np.asarray(logsumexp(parts, axis=0) - np.log(len(RHOS)))
+    return log_mean(np.array(parts), 0)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp, stdtr
+from scipy.special import log_ndtr, stdtr
 
+from analyzers.contrast.mixing import log_mean
 from analyzers.facts import Floats
 
 # Prior precisions mixed with equal weight. Small phi expects effects above one sd a batch, large
@@ -55,4 +56,4 @@ def _log_t_cdf(nu: Floats, z: Floats) -> Floats:
 def log_e(n: Floats, total: Floats, square: Floats) -> Floats:
     """Log e-value against "mean <= 0", the equal mixture over ``PHIS``; same shape as ``n``."""
     parts = [log_e_one_sided(n, total, square, phi) for phi in PHIS]
-    return np.asarray(logsumexp(parts, axis=0) - np.log(len(PHIS)))
+    return log_mean(np.array(parts), 0)

@@ -7,8 +7,17 @@ import pytest
 from scipy import integrate, special, stats
 
 from analyzers.contrast.batches import Batches
+from analyzers.contrast.mixing import log_mean
 from analyzers.contrast.tmixture import PHIS, log_e, log_e_one_sided
 from analyzers.facts import Floats
+
+
+def test_the_mean_of_e_values_in_logs_is_that_of_scipy() -> None:
+    logs = np.random.default_rng(1).normal(0, 400, (50, 7))
+    logs[0, 3], logs[1] = -np.inf, -np.inf
+    for axis, n in ((0, 50), (-1, 7)):
+        expected = special.logsumexp(logs, axis=axis) - np.log(n)
+        assert log_mean(logs, axis) == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 def sums(u: Floats) -> tuple[Floats, Floats, Floats]:

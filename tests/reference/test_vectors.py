@@ -50,7 +50,9 @@ def test_the_t_mixture_is_the_quadrature_of_its_definition(vector: Vector) -> No
 def test_the_rank_score_is_the_permutation_score_of_the_histogram(vector: Vector) -> None:
     counts = np.column_stack([vector.inputs["base_counts"], vector.inputs["canary_counts"]])
     numbers = np.arange(len(counts)) + 1
-    score, variance = ranks.scores(np.zeros(len(counts), np.int64), numbers, counts, 1, 0)
+    of, unshifted = np.zeros(len(counts), np.int64), np.zeros(1, np.int64)
+    told = ranks.scores(of, numbers, counts, 1, unshifted)
+    score, variance = told[0][0], told[1][0]
     # Ours are scaled to unit variance without ties: midrank / n times the root of twelve.
     assert score[0] / np.sqrt(12) == pytest.approx(vector.expected["S"], rel=vector.rtol)
     assert variance[0] / 12 == pytest.approx(vector.expected["V"], rel=vector.rtol)

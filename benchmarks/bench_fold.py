@@ -1,0 +1,93 @@
+"""What folding alone costs, by how many attribute sets and how many different values there are.
+
+Sketch: a metric sorts the rows that feed it once for its total and once for each set that occurs,
+0.1 us a row and sort, and as much again to sum up; a metric of values sorts twice for its buckets.
+Catalogue: an order feeds submission, throughput, validity and flow, its confirmation time,
+validity and flow, each with up to three sets: some fifteen sorts, 2 to 3 us an event. Names of
+series are put together in Python, 1 us each: only made-up values have so many that it shows.
+Measured: see README.md. The ratio is to one ``numpy.lexsort`` of the same rows by three keys.
+
+Run: ``python -m benchmarks.bench_fold [--events N]``. CPU times, the best of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from analyzers.cells import fold
+from analyzers.facts import Facts, concat
+from analyzers.policy import Policy
+from pipeline import config
+from tests.facts_of import NEW, OLD, facts_of
+
+ROUNDS = 5
+SPAN_S = 600.0
+
+
+def orders(events: int, *, values: int, attributes: int, seed: int = 1) -> Facts:
+    """Half submissions, half confirmations over ten minutes, with so many attributes of so many
+    values each."""
+    chance = np.random.default_rng(seed)
+    names = ("country", "warehouse", "partner", "tenant", "channel")[:attributes]
+    parts = []
+    for number, (kind, n) in enumerate(
+        (("order.submitted", events - events // 2), ("order.confirmed", events // 2))
+    ):
+        words = [f"v{i}" for i in range(values)]
+        parts.append(
+            facts_of(
+                np.sort(chance.uniform(0, SPAN_S, n)),
+                types=kind,
+                version=chance.choice([OLD, NEW], n).tolist(),
+                outcome=chance.choice(["ok", "rejected"], n, p=[0.98, 0.02]).tolist(),
+                value=chance.lognormal(2.0, 0.7, n),
+                ids=np.arange(n) + number * events + 1,
+                attributes={name: chance.choice(words, n).tolist() for name in names},
+            )
+        )
+    return concat(parts)
+
+
+def cpu_s(work: Callable[[], object]) -> float:
+    """CPU seconds of the best round."""
+    best = float("inf")
+    for _ in range(ROUNDS):
+        begin = time.process_time()
+        work()
+        best = min(best, time.process_time() - begin)
+    return best
+
+
+def sorted_once(facts: Facts) -> float:
+    """CPU seconds of one lexsort of the rows by version, type and time."""
+    return cpu_s(lambda: np.lexsort((facts.time_ns, facts.type.codes, facts.version.codes)))
+
+
+def folded(facts: Facts, policy: Policy) -> tuple[float, int]:
+    """CPU seconds of folding, and how many cells there are."""
+    cells = fold(facts, (), policy, open_from=0)
+    return cpu_s(lambda: fold(facts, (), policy, open_from=0)), len(cells)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Events folded into cells per second.")
+    parser.add_argument("--events", type=int, default=100_000)
+    events = parser.parse_args().events
+    policy = config.load(None, {}).policy
+    print(f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}")
+    for attributes, values in ((0, 1), (1, 20), (3, 20), (5, 20), (3, 1_000), (1, events)):
+        facts = orders(events, values=values, attributes=attributes)
+        seconds, cells = folded(facts, policy)
+        print(
+            f"{attributes} attributes of {values:>7,} values {events / seconds:>10,.0f} events/s"
+            f"{seconds / sorted_once(facts):>7.0f} sorts{cells:>10,} cells"
+        )
+
+
+if __name__ == "__main__":
+    main()
