@@ -48,6 +48,13 @@ def admit(facts: Facts, start_ns: int, also: Sequence[int] = ()) -> Admitted:
     return Admitted(facts.take(facts.time_ns <= last) if rejects else facts, rejects, last)
 
 
+def within_reach(rejects: Sequence[Reject], stream_ns: int | None) -> list[Reject]:
+    """The rejects that are not impossibly far ahead of the stream: no slice of theirs would ever
+    close."""
+    last = None if stream_ns is None else stream_ns + AHEAD_NS
+    return [r for r in rejects if last is None or r.time_ns is None or r.time_ns <= last]
+
+
 def median(times: Sequence[int]) -> int:
     """The lower median of some times: where a stream begins that nobody knows yet."""
     return sorted(times)[(len(times) - 1) // 2]

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from analyzers import answers
-from analyzers.ahead import AGREED, AHEAD_NS, Admitted, admit, median
+from analyzers.ahead import AGREED, AHEAD_NS, Admitted, admit, median, within_reach
 from analyzers.alert import firing, resolved
 from analyzers.answers import Waiting, nothing_waiting
 from analyzers.arms import replaced, shown_before
@@ -127,7 +127,8 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     old, fresh = len(state.waiting.asked), answers.heard(facts, policy)
     state.waiting = answers.join([state.waiting, fresh])
     until = closes * SLICE_NS - 1 if closes else memory.settled_ns
-    folded = fold(facts, rejects, policy, open_from=open_from)
+    near = within_reach(rejects, memory.stream_ns)
+    folded = fold(facts, near, policy, open_from=open_from)
     due = answers.settle(
         state.waiting, policy, old=old, since_ns=memory.settled_ns, until_ns=until,
         open_from=open_from,

@@ -325,6 +325,19 @@ def test_rejects_that_name_their_side_count_against_its_validity() -> None:
     assert daemon.state.counts.rejected_by_reason == {"bad_value": 1_000}
 
 
+def test_a_reject_from_the_far_future_is_counted_and_waits_for_no_slice() -> None:
+    daemon = Daemon(POLICY)
+    daemon.hear(facts=HEALTHY)
+    far, near = (
+        Reject(index=0, reason="bad_value", detail="", time_ns=at_ns(time_s), service="order-api")
+        for time_s in (70 * 365 * DAY_S, 5.0)
+    )
+    delta = daemon.take(Inbox(rejects=(far, near)))
+    assert daemon.state.counts.rejected == 2
+    assert delta.cells.failures.sum() == 1
+    assert daemon.state.unsealed.slice.max() <= BEGIN_SLICE + 60
+
+
 def test_counts_of_duplicates_and_conflicts_are_kept_through_a_restart() -> None:
     daemon = Daemon(POLICY)
     daemon.take(Inbox(facts=facts_of([0.0]), duplicates=3, conflicts=1))
