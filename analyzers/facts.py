@@ -212,7 +212,8 @@ class Reject(msgspec.Struct, frozen=True, kw_only=True):
     ``index`` is its place in the batch; ``detail`` says in words what is wrong and what would be
     right; ``payload`` is cut to a limit. Where they could be read, ``time_ns``, ``environment``,
     ``service``, ``version`` and ``track`` say whose it is, so that a release that breaks the
-    message format is seen (metric ``event_validity``).
+    message format is seen (metric ``event_validity``). ``source`` and ``position`` say where it
+    came from: ``kafka:orders/3`` and an offset, ``http`` and its place in the request.
     """
 
     index: int
@@ -225,14 +226,25 @@ class Reject(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     track: str = ""
     key: tuple[int, int] = (0, 0)
+    source: str = ""
+    position: int = -1
+
+
+class Ignored(msgspec.Struct, frozen=True, kw_only=True):
+    """One input that is meant for somebody else: ``kind`` is a short word for what it is, such as
+    ``github_push``. Counted, never an error."""
+
+    index: int
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one intake batch held: facts, markers, rejects. ``rows[i]`` is the place in the batch
-    of fact i (int64)."""
+    """What one intake batch held: each payload is exactly one fact, marker, reject or ignored.
+    ``rows[i]`` is the place in the batch of fact i (int64)."""
 
     facts: Facts
     markers: tuple[Marker, ...] = ()
     rejects: tuple[Reject, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
     rows: Ints = field(default_factory=lambda: np.empty(0, np.int64))

@@ -15,7 +15,7 @@ import numpy as np
 
 from analyzers.facts import OK, Batch, Column, Facts, Floats, Ints, Marker, Reject, no_facts
 from analyzers.policy import Limits
-from collector import digests, texts, times
+from collector import digests, refused, texts, times
 from collector.attributes import Attributes, attributes
 from collector.faults import Fault, Reason, quote
 from collector.markers import is_marker, marker
@@ -108,6 +108,17 @@ def _read_one(row: int, payload: bytes, pile: _Pile, limits: Limits) -> None:
 
 def _read_odd(row: int, payload: bytes, pile: _Pile, limits: Limits) -> None:
     """A marker, or an event that the quick decoder refuses; most often it is a reject."""
+    if (told := refused.read(payload)) is not None:
+        said = Said(
+            id="",
+            time=told.time,
+            type="",
+            service=told.service,
+            environment=told.environment or None,
+            version=told.version or None,
+        )
+        pile.rejects.append(reject(row, told.original, told.fault, said, limits=limits))
+        return
     loose = read_again(payload)
     if not isinstance(loose, Loose):
         pile.rejects.append(reject_unread(row, payload, loose, limits=limits))

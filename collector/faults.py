@@ -38,6 +38,10 @@ class Reason(StrEnum):
     ATTRIBUTES_INVALID = "attributes_invalid"
     MARKER_TYPE_UNKNOWN = "marker_type_unknown"
     MARKER_INVALID = "marker_invalid"
+    MAPPING = "mapping"
+    FORMAT_INVALID = "format_invalid"
+    SIGNATURE_INVALID = "signature_invalid"
+    SOURCE_LOST = "source_lost"
 
 
 REMEDIES: Final = MappingProxyType(
@@ -62,6 +66,10 @@ REMEDIES: Final = MappingProxyType(
         Reason.ATTRIBUTES_INVALID: "send attributes as one flat object of at most 32 strings",
         Reason.MARKER_TYPE_UNKNOWN: "use deployment.started, shifted, finished or rolled_back",
         Reason.MARKER_INVALID: "correct the field of the marker that the detail names",
+        Reason.MAPPING: "correct the mapping of this source; plimsoll check --sample shows it",
+        Reason.FORMAT_INVALID: "name the format that this source really has",
+        Reason.SIGNATURE_INVALID: "configure the secret that the sender signs with",
+        Reason.SOURCE_LOST: "keep messages in the source for longer than plimsoll may be down",
     }
 )
 

@@ -28,11 +28,12 @@ class Rejected(msgspec.Struct, frozen=True):
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the payloads of one request. Of equal ids the first one stands, whatever
-    the ``duplicates`` say."""
+    the ``duplicates`` say. ``ignored`` were meant for somebody else: no events, and no faults."""
 
     accepted: int = 0
     duplicates: int = 0
     rejected: tuple[Rejected, ...] = ()
+    ignored: int = 0
 
 
 class WaitingError(Exception):
