@@ -45,7 +45,8 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """All deployments that started, by start, and the markers of deployments that never did."""
+    """All deployments that started, by start, and the markers that belong to none: their
+    deployment never started, or its name is that of another service's or environment's."""
 
     deployments: tuple[Deployment, ...]
     orphans: tuple[Marker, ...]
@@ -65,8 +66,10 @@ def timeline(markers: Iterable[Marker]) -> Timeline:
         start = next((m for m in told if m.type == STARTED), None)
         if start is None:
             orphans += told
-        else:
-            deployments.append(_deployment(name, start, told))
+            continue
+        own = [m for m in told if _whose(m) == _whose(start)]
+        orphans += [m for m in told if _whose(m) != _whose(start)]
+        deployments.append(_deployment(name, start, own))
     deployments.sort(key=lambda d: (d.started_ns, d.name))
     return Timeline(tuple(deployments), tuple(orphans))
 
@@ -77,8 +80,11 @@ def _order(marker: Marker) -> tuple[int, str, str, bytes]:
     return (marker.time_ns, marker.id, marker.type, said)
 
 
-def _deployment(name: str, start: Marker, told: list[Marker]) -> Deployment:
-    own = [m for m in told if m.service == start.service and m.environment == start.environment]
+def _whose(marker: Marker) -> tuple[str, str]:
+    return (marker.environment, marker.service)
+
+
+def _deployment(name: str, start: Marker, own: list[Marker]) -> Deployment:
     end = next((m for m in own if m.type in (FINISHED, ROLLED_BACK) and _after(m, start)), None)
     shares = [
         (m.time_ns, m.share)

@@ -263,7 +263,7 @@ def _learn(state: State, markers: tuple[Marker, ...]) -> set[str]:
 
 
 def _orphans(state: State) -> list[Reject]:
-    """Rejects for markers whose deployment has not started although their time has passed."""
+    """Rejects for markers that belong to no deployment although their time has passed."""
     passed = state.watermark_ns
     found = []
     for marker in state.timeline.orphans:
@@ -271,17 +271,25 @@ def _orphans(state: State) -> list[Reject]:
         if passed is None or marker.time_ns >= passed or name in state.memory.orphans:
             continue
         state.memory.orphans.add(name)
+        reason, detail = _orphaned(marker, state)
+        payload = msgspec.json.encode(marker)
         found.append(
-            Reject(
-                index=-1,
-                reason="marker_without_start",
-                detail=f"{marker.type} of deployment {marker.deployment!r}, which has no "
-                "deployment.started marker: send one, late is fine",
-                payload=msgspec.json.encode(marker),
-                service=marker.service,
-            )
+            Reject(index=-1, reason=reason, detail=detail, payload=payload, service=marker.service)
         )
     return found
+
+
+def _orphaned(marker: Marker, state: State) -> tuple[str, str]:
+    """Why a marker belongs to no deployment, as a reason and in words."""
+    what = f"{marker.type} of deployment {marker.deployment!r}"
+    owner = next((d for d in state.timeline.deployments if d.name == marker.deployment), None)
+    if owner is None:
+        remedy = "send one, late is fine"
+        return "marker_without_start", f"{what}, which has no deployment.started marker: {remedy}"
+    return "deployment_name_taken", (
+        f"{what} by {marker.service} in {marker.environment}, but that name is the release of "
+        f"{owner.service} in {owner.environment}: give every release a name of its own"
+    )
 
 
 def _seal(state: State, policy: Policy, touched: set[str], *, frontier: int) -> None:

@@ -179,3 +179,47 @@ def test_the_same_state_moves_the_same_way_twice() -> None:
         assert one.memory == two.memory
         assert one.cells.digest() == two.cells.digest()
         assert one.verdicts == two.verdicts
+
+
+def disordered(facts: Facts, markers: tuple[Marker, ...], *, seed: int) -> list[Inbox]:
+    """Turns of 50 s in which everything arrives up to two minutes after it happened."""
+    delay_s = np.random.default_rng(seed).uniform(0, 120, len(facts))
+    arrives_s = (facts.time_ns - at_ns(0)) / 1e9 + delay_s
+    cuts = [*steps(50.0, END_S + 150.0), np.inf]
+    turns = inboxes(facts.take(np.zeros(len(facts), np.bool_)), markers, cuts[:-1])
+    starts = [-np.inf, *cuts[:-1]]
+    return [
+        replace(turn, facts=facts.take((arrives_s >= start) & (arrives_s < stop)))
+        for turn, start, stop in zip(turns, starts, cuts, strict=True)
+    ]
+
+
+@each_pair
+def test_late_facts_count_from_when_they_came_through_any_restart(stream: str, change: str) -> None:
+    facts = facts_and(stream)
+    turns = disordered(facts, CHANGES[change], seed=3)
+    whole, daemon = Daemon(POLICY), Daemon(POLICY)
+    for number, inbox in enumerate(turns):
+        whole.take(inbox)
+        daemon.take(inbox)
+        if number % 7 == 6:
+            daemon.restart()
+            assert daemon.said() == whole.said()
+    assert whole.state.counts.late > 0
+    assert daemon.alerts == whole.alerts
+    in_order = lived(POLICY, inboxes(facts, CHANGES[change], steps(50.0)))
+    assert whole.state.totals == in_order.state.totals
+
+
+def test_a_finding_of_harm_is_not_revised_by_what_comes_late() -> None:
+    facts = facts_and("harmed")
+    daemon = Daemon(POLICY)
+    found = None
+    for inbox in disordered(facts, CHANGES["watched"], seed=4):
+        daemon.take(inbox)
+        verdict = daemon.state.verdicts.get("d-1")
+        if verdict is not None and found is not None:
+            assert verdict.first_degraded_at == found
+        if verdict is not None and verdict.verdict == "degraded":
+            found = verdict.first_degraded_at
+    assert found is not None

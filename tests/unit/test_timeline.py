@@ -114,9 +114,18 @@ def test_two_services_under_one_deployment_name_never_mix() -> None:
         started(10.0, id="b", service="stock", version="7", share=0.9),
         finished(60.0, id="c", service="stock"),
     ]
-    deployment = next(d for d in timeline(markers).deployments if d.service == "order-api")
-    assert deployment.ended_ns is None
-    assert deployment.shares == ((at_ns(0), 0.1),)
+    found = timeline(markers)
+    assert only(found).service == "order-api"
+    assert only(found).ended_ns is None
+    assert only(found).shares == ((at_ns(0), 0.1),)
+    assert found.orphans == tuple(markers[1:])
+
+
+def test_one_name_in_staging_and_production_is_the_release_that_started_first() -> None:
+    staged = started(0.0, id="a", environment="staging")
+    found = timeline([started(10.0, id="b"), staged])
+    assert only(found).environment == "staging"
+    assert [marker.environment for marker in found.orphans] == ["production"]
 
 
 kinds = st.sampled_from(["started", "shifted", "finished", "rolled_back"])

@@ -223,6 +223,17 @@ def test_orphans_of_two_services_are_two_even_under_one_id() -> None:
     assert len(daemon.wait(200.0).rejects) == 2
 
 
+def test_a_deployment_name_in_use_elsewhere_is_refused_and_says_by_whom() -> None:
+    daemon = Daemon(POLICY)
+    daemon.hear(started(0.0, id="a", environment="staging"), facts=facts_of([0.0]))
+    daemon.hear(started(10.0, id="b"))
+    (reject,) = daemon.wait(200.0).rejects
+    assert reject.reason == "deployment_name_taken"
+    assert "that name is the release of order-api in staging" in reject.detail
+    assert "give every release a name of its own" in reject.detail
+    assert daemon.state.counts.markers == 1
+
+
 def test_the_oldest_release_gives_way_when_too_many_are_open() -> None:
     policy = replace(POLICY, limits=Limits(open_deployments=3))
     daemon = Daemon(policy)
