@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 
@@ -33,6 +34,9 @@ GATHER_S: Final = 0.004
 # Upkeep (compaction, retention) after so many commits: rare enough to cost nothing, often enough
 # that a restart reads few blobs.
 UPKEEP_TURNS: Final = 256
+# Pauses between further tries of a turn that the disk has refused; the last one repeats. Longer
+# ones leave a cleared disk unused, shorter ones fill the log of the system with its errors.
+REFUSED_PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0)
 _IDLE_S: Final = 1.0
 _NOTHING: Final = Gauge()
 
@@ -61,6 +65,22 @@ class Growth:
     trouble: str = ""  # why upkeep could not be done this time
 
 
+class EngineError(Exception):
+    """The engine cannot go on; the message says why and what to do."""
+
+
+class DiskRefusesError(Exception):
+    """A turn that the disk does not take now; ``Turns.again`` tries the same one once more."""
+
+
+def lost(why: str) -> EngineError:
+    """The error of a turn that is not kept, and so of the end."""
+    return EngineError(
+        f"a turn could not be kept, so the daemon stops: {why}. Nothing that was acknowledged "
+        "is lost; senders that got no answer send again"
+    )
+
+
 class Turns(Protocol):
     """The state and its checkpoint; used by one thread only."""
 
@@ -72,7 +92,11 @@ class Turns(Protocol):
         """What the state says as of the last commit."""
 
     def take(self, requests: list[list[bytes]], clock_ns: int | None) -> Taken:
-        """One turn, committed. EngineError if it cannot be kept: the state is lost then."""
+        """One turn, committed. EngineError if it cannot be kept: the state is lost then.
+        DiskRefusesError if it may be kept later: until then nothing but ``again`` may be asked."""
+
+    def again(self) -> Taken:
+        """The turn that the disk refused, committed; errors as in ``take``."""
 
     def evidence(self, deployment: str) -> Evidence:
         """The evidence on a deployment over time."""
@@ -82,10 +106,6 @@ class Turns(Protocol):
 
         A disk that refuses is told in ``trouble``: upkeep can wait.
         """
-
-
-class EngineError(Exception):
-    """The engine cannot go on; the message says why and what to do."""
 
 
 class Engine:
@@ -125,6 +145,8 @@ class Engine:
         self._committed_at_s: float | None = None
         self._company = False  # the last turn had several requests: more are on their way
         self._stopping = False
+        self._refusing = ""  # why the disk does not take what is decided; mostly empty
+        self._ending = asyncio.Event()
 
     # --- what the faces read ----------------------------------------------------------------
 
@@ -134,7 +156,7 @@ class Engine:
         oldest_s = self._room.oldest_s()
         age_s = None if self._committed_at_s is None else now_s - self._committed_at_s
         vitals = Vitals(
-            ready=self._turns is not None and not self._stopping,
+            ready=self._turns is not None and not self._stopping and not self._refusing,
             turns=self._count,
             queue_events=Gauge(self._room.events, self._room.events_limit),
             queue_bytes=Gauge(self._room.size, self._room.size_limit),
@@ -157,7 +179,7 @@ class Engine:
     async def evidence(self, deployment: str) -> Evidence:
         """The evidence on a deployment; empty if it is unknown or the state is not loaded."""
         turns = self._turns
-        if turns is None:
+        if turns is None or self._refusing:  # what is in memory is ahead of the disk
             return Evidence(deployment)
         return await self._in_worker(lambda: turns.evidence(deployment))
 
@@ -192,6 +214,7 @@ class Engine:
     def stop(self) -> None:
         """Ends ``run`` once everything that waits has had its turn."""
         self._stopping = True
+        self._ending.set()
         self._room.close("the daemon is stopping; send it again when it is back")
 
     async def _step(self, turns: Turns) -> None:
@@ -223,7 +246,10 @@ class Engine:
 
     async def _turn(self, turns: Turns, payloads: list[list[bytes]]) -> Taken:
         clock_ns = self._clock.now_ns()
-        taken = await self._in_worker(lambda: turns.take(payloads, clock_ns))
+        try:
+            taken = await self._in_worker(lambda: turns.take(payloads, clock_ns))
+        except DiskRefusesError as error:
+            taken = await self._until_kept(turns, error)
         if taken.newest_ns is not None:
             self._clock.observe(taken.newest_ns)
         if clock_ns is not None and (turns.stream_ns or clock_ns) < clock_ns:
@@ -238,6 +264,39 @@ class Engine:
         self._report.add(taken, self._committed_at_s)
         if self._count % UPKEEP_TURNS == 0:
             await self._upkeep(turns)
+        return taken
+
+    async def _until_kept(self, turns: Turns, error: DiskRefusesError) -> Taken:
+        """The turn that the disk refused, once it is kept; nobody else gets in meanwhile.
+
+        EngineError when the daemon is told to end and the disk still refuses.
+        """
+        pauses = iter(REFUSED_PAUSES_S)
+        pause_s = next(pauses)
+        try:
+            while True:
+                if str(error) != self._refusing:
+                    self._report.say(f"nothing can be kept, so nothing is taken: {error}")
+                self._refusing = str(error)
+                if not self._stopping:
+                    self._room.close(f"nothing can be kept now ({error}); send it again later")
+                with suppress(TimeoutError):  # its being over is what is mostly waited for
+                    async with asyncio.timeout(pause_s):
+                        await self._ending.wait()
+                stopping = self._stopping
+                try:
+                    taken = await self._in_worker(turns.again)
+                except DiskRefusesError as again:
+                    if stopping:
+                        raise lost(str(again)) from again
+                    error, pause_s = again, next(pauses, pause_s)
+                else:
+                    break
+        finally:
+            self._refusing = ""
+        if not self._stopping:
+            self._room.open()
+        self._report.say("the disk takes what comes in again; nothing was lost")
         return taken
 
     async def _upkeep(self, turns: Turns) -> None:

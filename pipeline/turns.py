@@ -32,15 +32,15 @@ from dashboards.outbox import key_of, payload_of
 from dashboards.snapshot import Gauge, Snapshot
 from pipeline import clock, kept, view
 from pipeline.config.settings import Settings
-from pipeline.embedded import EngineError, Growth, Taken
+from pipeline.embedded import DiskRefusesError, EngineError, Growth, Taken, lost
 from pipeline.evidence_page import evidence_of
 from pipeline.intake_log import RecordedTurn, encode_turn
 from pipeline.request_answers import answers, placed, stale
 from pipeline.strangers import refuse_strangers
 
-# Pauses between tries of one commit, 16 s in all: a disk that somebody is clearing, or a network
-# disk that fails over, is back by then. Requests wait meanwhile, and others are told to come back.
-RETRY_PAUSES_S: Final = (0.1, 0.4, 1.5, 4.0, 10.0)
+# Pauses between the first tries of one commit, 2 s in all: what another process holds for a moment
+# is free by then. After that the engine closes the door, and asks ``again`` until the disk is back.
+RETRY_PAUSES_S: Final = (0.1, 0.4, 1.5)
 # Identities are remembered for this long in event time, and what is older is refused. A month's
 # export that is sent again must be known; twice as long doubles 45 bytes for every event.
 HORIZON_NS: Final = 35 * 24 * 3600 * NS_PER_S
@@ -60,6 +60,15 @@ class Pace:
 
     pauses_s: Sequence[float] = RETRY_PAUSES_S
     sleep: Callable[[float], None] = clock.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """A turn that has moved the state in memory and is still to be kept; ``told`` makes what is
+    said of it, given how long the commit took."""
+
+    entry: Entry
+    told: Callable[[float], Taken]
 
 
 class KeptTurns:
@@ -85,6 +94,7 @@ class KeptTurns:
         self._channels = channels
         self._pace = pace or Pace()
         self._drawn: dict[tuple[str, int | None, int], Evidence] = {}
+        self._decided: _Decided | None = None
 
     @classmethod
     def load(
@@ -140,9 +150,11 @@ class KeptTurns:
         return found
 
     def take(self, requests: list[list[bytes]], clock_ns: int | None) -> Taken:
-        """One turn, committed; EngineError if it cannot be kept.
+        """One turn, committed; DiskRefusesError if the disk does not take it now, EngineError if it
+        cannot be kept.
 
-        After an error the state in memory is ahead of the disk, and must not be used any more.
+        After an error the state in memory is ahead of the disk: it must not be used any more, but
+        for ``again``, which commits this same turn and no other.
         """
         begun_s = clock.monotonic_s()
         payloads = [payload for request in requests for payload in request]
@@ -167,19 +179,32 @@ class KeptTurns:
         judged_s = clock.monotonic_s() - begun_s
         # 3. all of it goes to disk in one transaction; from there on it has happened
         turn = RecordedTurn(self._sequence + 1, tuple(payloads), clock_ns)
-        entry = self._entry(turn, delta, news)
-        self._sequence = self._commit(entry)
-        committed_s = clock.monotonic_s() - begun_s - judged_s
-        # 4. what the world may know now
-        told = placed(delta.rejects, news.batch)
-        return Taken(
-            answers=answers(batch, news.batch, told, [len(request) for request in requests]),
-            newest_ns=_newest(news.batch.facts, state),
-            snapshot=self.snapshot(),
-            judged_s=judged_s,
-            committed_s=committed_s,
-            news=_changes(before, state.verdicts),
-        )
+
+        # 4. what the world may know then
+        def told(committed_s: float) -> Taken:
+            placed_rejects = placed(delta.rejects, news.batch)
+            sizes = [len(request) for request in requests]
+            return Taken(
+                answers=answers(batch, news.batch, placed_rejects, sizes),
+                newest_ns=_newest(news.batch.facts, state),
+                snapshot=self.snapshot(),
+                judged_s=judged_s,
+                committed_s=committed_s,
+                news=_changes(before, state.verdicts),
+            )
+
+        self._decided = _Decided(self._entry(turn, delta, news), told)
+        return self.again()
+
+    def again(self) -> Taken:
+        """The turn that ``take`` has decided and not kept, committed; errors as there."""
+        decided = self._decided
+        if decided is None:
+            raise EngineError("no turn is waiting to be kept: take one first")
+        begun_s = clock.monotonic_s()
+        self._sequence = self._commit(decided.entry)
+        self._decided = None
+        return decided.told(clock.monotonic_s() - begun_s)
 
     def upkeep(self) -> Growth:
         """Merges what a restart would read piece by piece, and drops what is past its retention.
@@ -251,24 +276,18 @@ class KeptTurns:
         ]
 
     def _commit(self, entry: Entry) -> int:
-        """The number of the committed turn; EngineError once every try has failed."""
+        """The number of the committed turn; DiskRefusesError once every try has failed, EngineError
+        where no other try would help."""
         for pause_s in (*self._pace.pauses_s, None):
             try:
                 return self._checkpoint.commit(entry)
             except Unavailable as error:
                 if pause_s is None:
-                    raise _lost(error) from error
+                    raise DiskRefusesError(str(error)) from error
                 self._pace.sleep(pause_s)
             except CheckpointError as error:  # trying again would not help
-                raise _lost(error) from error
+                raise lost(str(error)) from error
         raise AssertionError("the last try either returns or raises")
-
-
-def _lost(error: CheckpointError) -> EngineError:
-    return EngineError(
-        f"a turn could not be kept, so the daemon stops: {error}. Nothing that was acknowledged "
-        "is lost; senders that got no answer send again"
-    )
 
 
 def _newest(facts: Facts, state: State) -> int | None:

@@ -178,17 +178,58 @@ def test_after_a_restart_the_stream_goes_on_where_it_stood(tmp_path: Path) -> No
     run(tmp_path, second)
 
 
-def test_a_full_disk_stops_the_daemon_and_nothing_was_acknowledged(tmp_path: Path) -> None:
+MANY = [order(n, subject=f"customer {n * 7919}") for n in range(2, 900)]
+
+
+def fill(bench: Bench) -> int:
+    """Lets the state file grow no more; gives back how large it might become before."""
+    (before,) = bench.checkpoint._db.execute("PRAGMA max_page_count").fetchone()
+    (pages,) = bench.checkpoint._db.execute("PRAGMA page_count").fetchone()
+    bench.checkpoint._db.execute(f"PRAGMA max_page_count = {pages}")
+    return int(before)
+
+
+def test_with_a_full_disk_the_daemon_waits_and_goes_on_with_nothing_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.embedded.REFUSED_PAUSES_S", (0.01,))
+
+    async def work(bench: Bench) -> None:
+        await bench.submit(marker(), order(1))
+        before = fill(bench)
+        waiting = asyncio.create_task(bench.submit(*MANY, order(1)))
+        told = await bench.until(lambda told: not told.vitals.ready)
+        assert told.tallies.events == 1
+        assert (await bench.engine.evidence("d-1")).series == []
+        with pytest.raises(ClosedError, match=r"nothing can be kept now .*disk is full.*later"):
+            await bench.submit(order(901))
+        assert not waiting.done()
+        bench.checkpoint._db.execute(f"PRAGMA max_page_count = {before}")
+        answer = await waiting
+        assert (answer.accepted, answer.duplicates) == (len(MANY), 1)
+        told = await bench.until(lambda told: told.vitals.ready)
+        assert told.tallies.events == 1 + len(MANY)
+        assert (await bench.submit(order(901), order(2))).accepted == 1
+
+    said = run(tmp_path, work).said
+    assert len([line for line in said if "nothing can be kept, so nothing is taken" in line]) == 1
+    assert "the disk takes what comes in again; nothing was lost" in said
+
+
+def test_a_daemon_with_a_full_disk_can_be_ended_and_nothing_was_acknowledged(
+    tmp_path: Path,
+) -> None:
     async def kept(bench: Bench) -> None:
         assert (await bench.submit(order(1))).accepted == 1
 
     async def full(bench: Bench) -> None:
-        (pages,) = bench.checkpoint._db.execute("PRAGMA page_count").fetchone()
-        bench.checkpoint._db.execute(f"PRAGMA max_page_count = {pages}")
-        many = [order(n, subject=f"customer {n * 7919}") for n in range(2, 900)]
+        fill(bench)
+        waiting = asyncio.create_task(bench.submit(*MANY))
+        await bench.until(lambda told: not told.vitals.ready)
+        bench.engine.stop()
         with pytest.raises(ClosedError, match="could not keep this; send it again later"):
-            await bench.submit(*many)
-        with pytest.raises(ClosedError, match="the daemon has stopped"):
+            await waiting
+        with pytest.raises(ClosedError, match=r"the daemon (is stopping|has stopped)"):
             await bench.submit(order(901))
 
     async def again(bench: Bench) -> None:
