@@ -219,7 +219,9 @@ def test_every_reason_has_one_remedy() -> None:
 
 def test_every_reason_that_decode_can_give_is_tried_here() -> None:
     tried = {reason for reason, _ in BAD_EVENTS + BAD_MARKERS}
-    assert set(Reason) - tried == {Reason.TOO_LONG, Reason.TRUNCATED, Reason.UNREADABLE}
+    of_files = {Reason.TOO_LONG, Reason.TRUNCATED, Reason.UNREADABLE}
+    of_sources = {Reason.MAPPING, Reason.FORMAT_INVALID, Reason.SOURCE_LOST}
+    assert set(Reason) - tried == of_files | of_sources | {Reason.SIGNATURE_INVALID}
 
 
 def test_a_reject_keeps_the_payload_up_to_the_limit() -> None:
