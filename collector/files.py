@@ -26,7 +26,7 @@ from analyzers.policy import Limits
 from collector import digests, parquet
 from collector.bodies import Shape, split
 from collector.faults import Fault, Reason
-from collector.lines import BLOCK_BYTES, DamagedError, Lines, is_gzip, unzipped
+from collector.lines import BLOCK_BYTES, DamagedError, Lines, Overlong, is_gzip, unzipped
 from collector.rejects import reject_unread
 from collector.said import UNREADABLE
 
@@ -39,8 +39,8 @@ SUFFIXES: Final = (
 # lie in the processor's cache.
 _CHUNK_PAYLOADS: Final = 16_384
 _CHUNK_BYTES: Final = 8 << 20
-_SNIFFED_BYTES: Final = 64
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+SNIFFED_BYTES: Final = 64
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _FOREIGN: Final = {
     b"\xff\xfe": "it is UTF-16 or UTF-32; convert it to UTF-8",
     b"\xfe\xff": "it is UTF-16; convert it to UTF-8",
@@ -83,12 +83,13 @@ class Chunk:
     """A part of one stream: its payloads in order, and what could not be cut into payloads.
 
     ``source`` is the file as it was named. The ``index`` of such a reject is the number of payloads
-    in the chunk: it has no place among them.
+    in the chunk: it has no place among them. ``faults`` say what is wrong with each of the rejects.
     """
 
     source: str
     payloads: list[bytes]
     rejects: tuple[Reject, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
 
 def read(
@@ -97,15 +98,26 @@ def read(
     limits: Limits,
     progress: Progress | None = None,
     stdin: BinaryIO | None = None,
+    eager: bool = False,
 ) -> Iterator[Chunk]:
     """The payloads of all streams, in the order of ``paths``, a bounded chunk at a time.
 
     A directory stands for the streams in it and below it, sorted by path; ``-`` for standard
-    input. ``progress`` hears how many bytes are read, and of how many (0: unknown). Raises
-    FilesError: for what is missing at once, before anything is read.
+    input. ``progress`` hears how many bytes are read, and of how many (0: unknown). ``eager``:
+    payloads are given out as they come, and not only when a chunk is full. Raises FilesError: for
+    what is missing at once, before anything is read.
     """
     sources = found(paths)
-    return _read_all(sources, limits, _Meter(progress, _total(sources)), stdin)
+    meter = _Meter(progress, _total(sources))
+    return _read_all(sources, _Way(limits, eager), meter, stdin)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How streams are read."""
+
+    limits: Limits
+    eager: bool
 
 
 def found(paths: Sequence[Path]) -> list[Path]:
@@ -159,31 +171,43 @@ def _total(sources: Sequence[Path]) -> int:
 
 
 def _read_all(
-    sources: Sequence[Path], limits: Limits, meter: _Meter, stdin: BinaryIO | None
+    sources: Sequence[Path], way: _Way, meter: _Meter, stdin: BinaryIO | None
 ) -> Iterator[Chunk]:
     for source in sources:
         try:
             if source == STDIN:
-                yield from _read_open(source, stdin or sys.stdin.buffer, limits, meter)
+                yield from _read_open(source, stdin or sys.stdin.buffer, way, meter)
             else:
                 with source.open("rb") as file:
-                    yield from _read_open(source, file, limits, meter)
+                    yield from _read_open(source, file, way, meter)
         except OSError as error:
             raise _refused(source, error) from error
 
 
-def _read_open(source: Path, file: BinaryIO, limits: Limits, meter: _Meter) -> Iterator[Chunk]:
+def _read_open(source: Path, file: BinaryIO, way: _Way, meter: _Meter) -> Iterator[Chunk]:
+    limits = way.limits
     blocks = _blocks(file, meter)
     begin = next(blocks, b"")
-    if begin.startswith(parquet.MAGIC) or (begin and source.suffix == ".parquet"):
+    if _is_parquet(source, begin):
         meter.done -= len(begin)  # it is read by rows, from its end
         yield from _read_parquet(source, limits, meter)
         return
     blocks = chain((begin,), blocks)
     readable = _Readable(unzipped(blocks) if begin and is_gzip(begin) else blocks)
-    cutting = _Cutting(str(source), limits)
+    cutting = _Cutting(str(source), limits, eager=way.eager)
     yield from _read_text(cutting, iter(readable), limits)
     yield from cutting.end(readable.damage)
+
+
+def _is_parquet(source: Path, begin: bytes) -> bool:
+    return begin.startswith(parquet.MAGIC) or bool(begin and source.suffix == ".parquet")
+
+
+def is_lines(source: Path, begin: bytes) -> bool:
+    """Whether a file that begins so is plain lines, so that it can be read on from any of them."""
+    if _is_parquet(source, begin) or is_gzip(begin) or _foreign(begin):
+        return False
+    return not _is_spread(begin.removeprefix(BYTE_ORDER_MARK))
 
 
 def _blocks(file: BinaryIO, meter: _Meter) -> Iterator[bytes]:
@@ -208,9 +232,9 @@ class _Readable:
 
 def _read_text(cutting: _Cutting, blocks: Iterator[bytes], limits: Limits) -> Iterator[Chunk]:
     begin = b""
-    while len(begin) < _SNIFFED_BYTES and (block := next(blocks, b"")):
+    while len(begin) < SNIFFED_BYTES and (block := next(blocks, b"")):
         begin += block
-    begin = begin.removeprefix(_BYTE_ORDER_MARK)
+    begin = begin.removeprefix(BYTE_ORDER_MARK)
     _refuse_foreign(cutting.source, begin)
     blocks = chain((begin,), blocks)
     if _is_spread(begin):
@@ -234,10 +258,12 @@ def _read_text(cutting: _Cutting, blocks: Iterator[bytes], limits: Limits) -> It
 
 def _is_spread(begin: bytes) -> bool:
     """Whether a stream seems to be one JSON value: an array, or an object over several lines."""
-    first, found, rest = begin.lstrip().partition(b"\n")
+    first, _, rest = begin.lstrip().partition(b"\n")
     if first.startswith(b"["):
-        return not (found and rest.strip() and _is_json(first))
-    return first.startswith(b"{") and bool(found) and not _is_json(first)
+        return not (rest.strip() and _is_json(first))
+    # What goes on with another object is lines, of which the first is broken.
+    goes_on = rest.lstrip().startswith((b'"', b"}"))
+    return first.startswith(b"{") and goes_on and not _is_json(first)
 
 
 def _split(body: bytes, limits: Limits) -> list[bytes]:
@@ -245,11 +271,17 @@ def _split(body: bytes, limits: Limits) -> list[bytes]:
 
 
 def _refuse_foreign(source: str, begin: bytes) -> None:
+    if what := _foreign(begin):
+        raise FormatError(f"{source} is no {what}")
+
+
+def _foreign(begin: bytes) -> str:
     for magic, what in _FOREIGN.items():
         if begin.startswith(magic):
-            raise FormatError(f"{source} is no stream of events: {what}")
+            return f"stream of events: {what}"
     if b"\0" in begin[:4]:  # UTF-16 without a byte order mark, or some binary format
-        raise FormatError(f"{source} is no text in UTF-8: convert it, for instance with iconv")
+        return "text in UTF-8: convert it, for instance with iconv"
+    return ""
 
 
 def _first(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
@@ -272,11 +304,17 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
+def too_long(line: Overlong, limits: Limits) -> Fault:
+    """What is wrong with a line over the limit."""
+    return Fault(Reason.TOO_LONG, f"a line of {line.size} bytes is over {limits.line_bytes}")
+
+
 class _Cutting:
     """Payloads on their way into chunks."""
 
-    def __init__(self, source: str, limits: Limits) -> None:
+    def __init__(self, source: str, limits: Limits, *, eager: bool = False) -> None:
         self.source = source
+        self._eager = eager
         self._limits = limits
         self._lines = Lines(limit=limits.line_bytes, head_bytes=limits.reject_payload_bytes)
         self._most = min(_CHUNK_PAYLOADS, limits.batch_events)
@@ -286,6 +324,8 @@ class _Cutting:
     def feed(self, block: bytes) -> Iterator[Chunk]:
         """The chunks that are full with the lines that end in this block."""
         yield from self.take(self._lines.feed(block))
+        if self._eager and (self._payloads or self._lines.overlong):
+            yield self._chunk()
 
     def take(self, payloads: list[bytes]) -> Iterator[Chunk]:
         """The chunks that are full with these payloads."""
@@ -304,12 +344,14 @@ class _Cutting:
         Then what stands after the last line break is half a line, and no payload.
         """
         rejects: tuple[Reject, ...] = ()
+        faults: tuple[Fault, ...] = ()
         if damage is None:
             self._payloads += self._lines.end()
         else:
             fault = Fault(Reason.TRUNCATED, f"{self.source} cannot be read to its end: {damage}")
             payload = self._lines.cut_off()[: self._limits.reject_payload_bytes]
             # Whose the half line was is not asked: the file is at fault, and not a release.
+            faults = (fault,)
             rejects = (
                 Reject(
                     index=len(self._payloads),
@@ -320,23 +362,21 @@ class _Cutting:
                 ),
             )
         if self._payloads or self._lines.overlong or rejects:
-            yield self._chunk(rejects)
+            yield self._chunk(rejects, faults)
 
-    def _chunk(self, more: tuple[Reject, ...] = ()) -> Chunk:
+    def _chunk(self, more: tuple[Reject, ...] = (), why: tuple[Fault, ...] = ()) -> Chunk:
+        faults = tuple(too_long(line, self._limits) for line in self._lines.overlong)
         rejects = tuple(
             reject_unread(
                 len(self._payloads),
                 line.head,
-                Fault(
-                    Reason.TOO_LONG,
-                    f"a line of {line.size} bytes is over {self._limits.line_bytes}",
-                ),
+                fault,
                 limits=self._limits,
                 unnamed=digests.key_of_digest(line.digest),
             )
-            for line in self._lines.overlong
+            for line, fault in zip(self._lines.overlong, faults, strict=True)
         )
-        chunk = Chunk(self.source, self._payloads, (*rejects, *more))
+        chunk = Chunk(self.source, self._payloads, (*rejects, *more), (*faults, *why))
         self._payloads, self._size = [], 0
         self._lines.overlong.clear()
         return chunk

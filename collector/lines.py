@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import accumulate
 from typing import Final
 
 BLOCK_BYTES: Final = 1 << 20
@@ -21,11 +22,13 @@ class DamagedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Overlong:
-    """A line over the limit: how it begins, how long it is, and a digest of 16 bytes of it."""
+    """A line over the limit: how it begins, how long it is, a digest of 16 bytes of it, and where
+    in the stream it began."""
 
     head: bytes
     size: int
     digest: bytes
+    begin: int
 
 
 @dataclass(slots=True)
@@ -33,11 +36,13 @@ class Lines:
     """Cuts blocks into lines; ``overlong`` collects those that ``limit`` bytes do not hold.
 
     Never holds more than the limit and one block. White space around a line is removed and blank
-    lines are left out.
+    lines are left out. ``begin`` is where in the stream the first byte stands that is in no line
+    yet; it may be set before the first block.
     """
 
     limit: int
     head_bytes: int
+    begin: int = 0
     overlong: list[Overlong] = field(default_factory=list)
     _rest: bytes = b""
     _skipped: int = 0
@@ -45,25 +50,20 @@ class Lines:
 
     def feed(self, block: bytes) -> list[bytes]:
         """The lines that end in this block."""
-        if self._skipped:
-            end = block.find(b"\n")
-            self._skip(block if end < 0 else block[:end])
-            if end < 0:
-                return []
-            self._finish_skipping()
-            block = block[end + 1 :]
-        *whole, rest = (self._rest + block).split(b"\n")
-        self._rest = rest
-        if len(rest) > self.limit:
-            self._digest = blake2b(digest_size=_DIGEST_BYTES)
-            self._skip(rest)
-            self._rest = rest[: self.head_bytes]
-        return [line for line in map(bytes.strip, whole) if line]
+        return [line for line in map(bytes.strip, self._cut(block)) if line]
+
+    def feed_at(self, block: bytes) -> list[tuple[int, bytes]]:
+        """The lines that end in this block, each with the place in the stream where it begins."""
+        whole = self._cut(block)
+        begins = accumulate((-1 - len(line) for line in reversed(whole)), initial=self.begin)
+        placed = zip(list(begins)[:0:-1], map(bytes.strip, whole), strict=True)
+        return [(begin, line) for begin, line in placed if line]
 
     def end(self) -> list[bytes]:
         """The last line, if the stream does not end with a line break."""
         if self._skipped:
             self._finish_skipping()
+        self.begin += len(self._rest)
         return [line for line in (self.cut_off(),) if line]
 
     def cut_off(self) -> bytes:
@@ -71,12 +71,34 @@ class Lines:
         rest, self._rest, self._skipped = self._rest.strip(), b"", 0
         return rest
 
+    def _cut(self, block: bytes) -> list[bytes]:
+        """The lines that end in this block as they are, after which ``begin`` stands."""
+        if self._skipped:
+            end = block.find(b"\n")
+            self._skip(block if end < 0 else block[:end])
+            if end < 0:
+                return []
+            self._finish_skipping()
+            self.begin += 1
+            block = block[end + 1 :]
+        text = self._rest + block
+        *whole, rest = text.split(b"\n")
+        self.begin += len(text) - len(rest)
+        self._rest = rest
+        if len(rest) > self.limit:
+            self._digest = blake2b(digest_size=_DIGEST_BYTES)
+            self._skip(rest)
+            self._rest = rest[: self.head_bytes]
+        return whole
+
     def _skip(self, part: bytes) -> None:
         self._skipped += len(part)
         self._digest.update(part)
 
     def _finish_skipping(self) -> None:
-        self.overlong.append(Overlong(self._rest, self._skipped, self._digest.digest()))
+        digest = self._digest.digest()
+        self.overlong.append(Overlong(self._rest, self._skipped, digest, self.begin))
+        self.begin += self._skipped
         self._rest, self._skipped = b"", 0
 
 
