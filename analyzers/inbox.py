@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 
+from analyzers.ahead import Pace
 from analyzers.answers import Waiting
 from analyzers.cells import Cells
-from analyzers.facts import Facts, Marker, Reject, no_facts
+from analyzers.facts import Facts, Ints, Marker, Reject, no_facts
 from analyzers.verdict import Alert, Verdict
 
 
@@ -18,7 +21,9 @@ class Inbox:
 
     ``repeated`` are the reasons of rejects that were there before: counted, but no evidence.
     ``clock_ns`` is the stream's time as moved on by the clock (see ``pipeline.clock``): None when
-    no time has passed beyond what the facts themselves say. ``complete`` closes every slice up to
+    no time has passed beyond what the facts themselves say. ``hold_ns`` is how far the slowest
+    source has come that is still catching up: no slice closes beyond it; None if all are up to
+    date. ``ignored`` counts inputs that were meant for somebody else, by kind. ``complete`` closes every slice up to
     ``clock_ns`` or the last fact: nothing more will come (replay of bare events).
     """
 
@@ -29,6 +34,8 @@ class Inbox:
     conflicts: int = 0
     repeated: tuple[str, ...] = ()
     clock_ns: int | None = None
+    hold_ns: int | None = None
+    ignored: Mapping[str, int] = field(default_factory=dict)
     complete: bool = False
 
 
@@ -38,7 +45,9 @@ class Delta:
 
     ``cells`` and ``waiting`` are to be appended; ``markers``, ``rejects``, ``verdicts`` (those
     whose verdict or action changed, and the last of each release) and ``alerts`` too; ``memory``
-    replaces the earlier one: the small rest of the state as bytes.
+    replaces the earlier one: the small rest of the state as bytes. ``news`` are lines for whoever
+    looks on, and not kept. ``ahead`` (k,) are the rows of the inbox's facts that were refused as
+    impossibly far ahead of the stream; their rejects, in that order, are the last k of ``rejects``.
     """
 
     cells: Cells
@@ -48,17 +57,22 @@ class Delta:
     verdicts: tuple[Verdict, ...]
     alerts: tuple[Alert, ...]
     memory: bytes
+    news: tuple[str, ...] = ()
+    ahead: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 class Counts(msgspec.Struct):
-    """How many of each there were so far. ``events`` are distinct valid ones."""
+    """How many of each there were so far. ``events`` are distinct valid ones; ``folded`` are
+    observations counted under ``other`` because there were too many names."""
 
     events: int = 0
     duplicates: int = 0
     conflicts: int = 0
     late: int = 0
+    folded: int = 0
     markers: int = 0
     rejected_by_reason: dict[str, int] = msgspec.field(default_factory=dict)
+    ignored: dict[str, int] = msgspec.field(default_factory=dict)  # by kind
 
     @property
     def rejected(self) -> int:
@@ -72,6 +86,7 @@ class Memory(msgspec.Struct):
     stream_ns: int | None = None  # how far the stream has come
     # Times of the first events; None once enough of them agreed on when the stream is.
     early: list[int] | None = msgspec.field(default_factory=list)
+    pace: Pace = msgspec.field(default_factory=Pace)
     open_from: int | None = None  # the first slice that no tick has passed
     settled_ns: int = 0  # answers due by then are in the cells
     counts: Counts = msgspec.field(default_factory=Counts)

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from analyzers import answers
-from analyzers.ahead import AGREED, AHEAD_NS, Admitted, admit, median, within_reach
+from analyzers.ahead import AGREED, AHEAD_NS, Admitted, admit, advance, median, within_reach
 from analyzers.alert import firing, resolved
 from analyzers.answers import Waiting, nothing_waiting
 from analyzers.arms import replaced, shown_before
@@ -118,16 +118,16 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     admitted = _admit(state, inbox)
     if state.begun_anew:
         inbox = replace(inbox, clock_ns=None)  # it was moved by the broken clock
-    facts, rejects = admitted.facts, [*inbox.rejects, *admitted.rejects]
+    facts, rejects = admitted.facts, list(inbox.rejects)
     # 2. stream time and the slices that this turn closes
-    memory.stream_ns = _reached(admitted, inbox, memory.stream_ns)
+    memory.stream_ns = _reached(admitted, inbox, memory)
     open_from = memory.open_from or 0
     closes = _closes(memory, inbox, policy)
     # 3. facts become cells; questions that fell due become cells too
     old, fresh = len(state.waiting.asked), answers.heard(facts, policy)
     state.waiting = answers.join([state.waiting, fresh])
     until = closes * SLICE_NS - 1 if closes else memory.settled_ns
-    near = within_reach(rejects, memory.stream_ns)
+    near = within_reach([*rejects, *admitted.rejects], memory.stream_ns)
     folded = fold(facts, near, policy, open_from=open_from)
     due = answers.settle(
         state.waiting, policy, old=old, since_ns=memory.settled_ns, until_ns=until,
@@ -141,6 +141,8 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     memory.counts.late += int((facts.time_ns // SLICE_NS < open_from).sum())
     memory.counts.duplicates += inbox.duplicates
     memory.counts.conflicts += inbox.conflicts
+    for kind, n in inbox.ignored.items():
+        memory.counts.ignored[kind] = memory.counts.ignored.get(kind, 0) + n
     _count(state, new, policy)
     # 5. markers change the timeline; what they touch is judged anew from the cells
     state.unsealed = merge([state.unsealed, new])
@@ -150,7 +152,7 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     ticked = closes > open_from
     if ticked:
         memory.open_from = closes
-    rejects += _orphans(state)
+    rejects += [*_orphans(state), *admitted.rejects]
     for reason in (*(reject.reason for reject in rejects), *inbox.repeated):
         reasons = memory.counts.rejected_by_reason
         reasons[reason] = reasons.get(reason, 0) + 1
@@ -168,12 +170,12 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     alerts.sort(key=lambda alert: (alert.at, alert.deployment))
     return Delta(
         new, fresh, inbox.markers, tuple(rejects), tuple(verdicts), tuple(alerts),
-        msgspec.msgpack.encode(memory),
+        msgspec.msgpack.encode(memory), ahead=admitted.rows,
     )  # fmt: skip
 
 
 def _admit(state: State, inbox: Inbox) -> Admitted:
-    """What of an inbox's facts the stream takes, and how far it comes with them.
+    """What of an inbox's facts the stream takes.
 
     Until a few events agree on when the stream is, nothing is refused; if they then say that it
     was begun by a broken clock, it begins anew. After a restart it may really have moved on while
@@ -184,16 +186,15 @@ def _admit(state: State, inbox: Inbox) -> Admitted:
     if memory.early is not None:
         memory.early += times
         if len(memory.early) < AGREED and not inbox.complete:
-            reached = max([*times, *([memory.stream_ns] if memory.stream_ns else [])], default=None)
-            return Admitted(facts, [], reached)
+            return Admitted(facts, end_ns=max(times, default=None))
         early, memory.early = memory.early, None
         if not early:
-            return Admitted(facts, [], None)
+            return Admitted(facts)
         if memory.stream_ns is not None and abs(median(early) - memory.stream_ns) > AHEAD_NS:
             _begin_anew(state)
-        return admit(facts, memory.stream_ns or median(early), early)
+        return admit(facts, memory.stream_ns or median(early), early[: len(early) - len(times)])
     if memory.stream_ns is None or not times:
-        return Admitted(facts, [], None)
+        return Admitted(facts)
     admitted = admit(facts, memory.stream_ns)
     if len(admitted.facts):
         state.rooted = True
@@ -217,9 +218,16 @@ def _begin_anew(state: State) -> None:
     state.begun_anew = True
 
 
-def _reached(admitted: Admitted, inbox: Inbox, stream_ns: int | None) -> int | None:
-    """Stream time after an inbox; None while it is not known."""
-    times = [t for t in (admitted.reached_ns, stream_ns, inbox.clock_ns) if t is not None]
+def _reached(admitted: Admitted, inbox: Inbox, memory: Memory) -> int | None:
+    """Stream time after an inbox; None while it is not known.
+
+    While it is judged live, no sender whose clock is fast may move it: see ``advance``.
+    """
+    times = [t for t in (memory.stream_ns, inbox.clock_ns) if t is not None]
+    if admitted.start_ns is not None and not inbox.complete:
+        start_ns = max([*times, admitted.start_ns])
+        return advance(start_ns, admitted.times, memory.pace)
+    times += [] if admitted.end_ns is None else [admitted.end_ns]
     if inbox.complete and inbox.clock_ns is None:
         last = times[0] + AHEAD_NS if times else None
         times += [m.time_ns for m in inbox.markers if last is None or m.time_ns <= last]
@@ -232,7 +240,8 @@ def _closes(memory: Memory, inbox: Inbox, policy: Policy) -> int:
         return memory.open_from or 0
     if inbox.complete:
         return memory.stream_ns // SLICE_NS + 1
-    passed = (memory.stream_ns - policy.lateness_s * NS_PER_S) // SLICE_NS
+    known_ns = memory.stream_ns if inbox.hold_ns is None else min(memory.stream_ns, inbox.hold_ns)
+    passed = (known_ns - policy.lateness_s * NS_PER_S) // SLICE_NS
     return max(memory.open_from or 0, passed)
 
 
