@@ -1,4 +1,4 @@
-"""What is told to a Kafka source: where the brokers are, what is read, who we are, how much at once.
+"""What a Kafka source is told: where the brokers are, what is read, who we are, how much at once.
 
 Values only; whether the brokers agree is found out by ``kafka``. Secrets are in no repr.
 """
