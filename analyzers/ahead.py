@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from analyzers.facts import NS_PER_S, Facts, Ints, Reject
+from analyzers.facts import NS_PER_S, SLICE_NS, Facts, Ints, Reject
 from analyzers.times import rfc3339
 
 _HOUR_NS: Final = 3600 * NS_PER_S
@@ -26,15 +26,17 @@ AHEAD_NS: Final = 30 * 24 * _HOUR_NS
 # clock may well be the first that sends.
 AGREED: Final = 5
 # Near is what lies within twenty of the stream's usual gaps: of independent events one gap in
-# e^20 is longer. Five minutes cover what clocks differ by; beyond half a day is another day.
+# e^20 is longer. A single event moves the stream by that much at most, so it is kept to a slice
+# where there are many; beyond half a day is another day.
 _GAPS: Final = 20
-_NEAR_NS: Final = (300 * NS_PER_S, 12 * _HOUR_NS)
+_NEAR_NS: Final = (SLICE_NS, 12 * _HOUR_NS)
 # A leap is believed once as many events have made it as the stream brings in six minutes.
 _AGREED_PART: Final = 10
 _AGREED_MOST: Final = 256
 # Leaps are forgotten once so many times as many events have come from before them.
 _CONTRADICTED: Final = 4
 _LEAPT_KEPT: Final = 1_024
+_LEAPS: Final = 64  # in one turn: each takes as long as sorting its events
 
 
 class Pace(msgspec.Struct):
@@ -103,11 +105,13 @@ def advance(start_ns: int, times: Ints, pace: Pace) -> int:
     hourly = max(pace.events, pace.before, _busiest(times))
     near_ns = pace.near_ns(hourly)
     agreed = min(max(hourly // _AGREED_PART, AGREED), _AGREED_MOST)
-    ordered = np.sort(np.concatenate([times, np.array(pace.leapt, np.int64)]))
-    reached = _through(start_ns, ordered, near_ns)
+    # Events that leapt earlier are no stepping stones: many of them in a row would be a bridge.
+    reached = _through(start_ns, np.sort(times), near_ns)
     leapt, behind = _ahead_of(reached + near_ns, times, pace)
-    while len(leapt) >= agreed and len(leapt) > behind:
-        reached = _through(int(leapt.min()), ordered, near_ns)
+    for _ in range(_LEAPS):
+        if len(leapt) < agreed or len(leapt) <= behind:
+            break
+        reached = _through(int(leapt.min()), np.sort(leapt), near_ns)
         leapt, behind = _ahead_of(reached + near_ns, times, pace)
     if behind >= _CONTRADICTED * max(len(leapt), agreed):
         leapt, behind = leapt[:0], 0

@@ -23,7 +23,8 @@ class Inbox:
     ``clock_ns`` is the stream's time as moved on by the clock (see ``pipeline.clock``): None when
     no time has passed beyond what the facts themselves say. ``hold_ns`` is how far the slowest
     source has come that is still catching up: no slice closes beyond it; None if all are up to
-    date. ``ignored`` counts inputs that were meant for somebody else, by kind. ``complete`` closes every slice up to
+    date. ``ignored`` counts inputs that were meant for somebody else, by kind. ``complete`` closes
+    every slice up to
     ``clock_ns`` or the last fact: nothing more will come (replay of bare events).
     """
 
