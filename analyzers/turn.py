@@ -18,6 +18,7 @@ from analyzers.ahead import AGREED, AHEAD_NS, Admitted, admit, advance, median, 
 from analyzers.alert import firing, resolved
 from analyzers.answers import Waiting, nothing_waiting
 from analyzers.arms import replaced, shown_before
+from analyzers.cardinality import Roster
 from analyzers.cells import Cells, Series, as_happened, fold, merge, no_cells
 from analyzers.evidence import EXPECTED_DAYS, Evidence
 from analyzers.facts import NS_PER_S, SLICE_NS, Marker, Reject
@@ -41,6 +42,7 @@ class State:
         self.memory = Memory()
         self.sealed: list[Cells] = []
         self.unsealed: Cells = no_cells()
+        self.roster = Roster()
         self.waiting: Waiting = nothing_waiting()
         self.markers: list[Marker] = []
         self.timeline = Timeline((), ())
@@ -82,6 +84,7 @@ class State:
         state.memory = msgspec.msgpack.decode(memory, type=Memory) if memory else Memory()
         state.rooted = False
         everything = merge(list(cells))
+        state.roster.learn(everything)
         sealed, state.unsealed = everything.split(state.memory.open_from or 0)
         state.sealed = [sealed]
         state.waiting = answers.forget(
@@ -123,7 +126,7 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     memory.stream_ns = _reached(admitted, inbox, memory)
     open_from = memory.open_from or 0
     closes = _closes(memory, inbox, policy)
-    # 3. facts become cells; questions that fell due become cells too
+    # 3. facts become cells, within limits; questions that fell due become cells too
     old, fresh = len(state.waiting.asked), answers.heard(facts, policy)
     state.waiting = answers.join([state.waiting, fresh])
     until = closes * SLICE_NS - 1 if closes else memory.settled_ns
@@ -135,12 +138,14 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     )  # fmt: skip
     state.waiting = answers.forget(state.waiting, policy, until_ns=until)
     memory.settled_ns = until
-    new = merge([folded, due])
+    held = state.roster.held(merge([folded, due]), policy, (*state.markers, *inbox.markers))
+    new = held.cells
     # 4. count
     memory.counts.events += len(facts)
     memory.counts.late += int((facts.time_ns // SLICE_NS < open_from).sum())
     memory.counts.duplicates += inbox.duplicates
     memory.counts.conflicts += inbox.conflicts
+    memory.counts.folded += held.folded
     for kind, n in inbox.ignored.items():
         memory.counts.ignored[kind] = memory.counts.ignored.get(kind, 0) + n
     _count(state, new, policy)
@@ -170,7 +175,7 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
     alerts.sort(key=lambda alert: (alert.at, alert.deployment))
     return Delta(
         new, fresh, inbox.markers, tuple(rejects), tuple(verdicts), tuple(alerts),
-        msgspec.msgpack.encode(memory), ahead=admitted.rows,
+        msgspec.msgpack.encode(memory), held.news, admitted.rows,
     )  # fmt: skip
 
 

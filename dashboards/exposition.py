@@ -210,6 +210,7 @@ _PLAIN: Final[Mapping[str, Callable[[Snapshot], list[Sample]]]] = {
     "duplicates_total": lambda s: _single(s.tallies.duplicates),
     "conflicts_total": lambda s: _single(s.tallies.conflicts),
     "late_total": lambda s: _single(s.tallies.late),
+    "folded_into_other_total": lambda s: _single(s.tallies.folded),
     "rejected_total": lambda s: [
         ((reason,), float(count)) for reason, count in sorted(s.rejected_by_reason.items())
     ],

@@ -127,6 +127,14 @@ INSTRUMENTS: Final = (
         "late_total", (), "Events that came after the tick of their own time slice.", _ONE, "1"
     ),
     _counter(
+        "folded_into_other_total",
+        (),
+        "Observations counted under 'other', because more services, versions or values of an "
+        "attribute came than are kept apart.",
+        _ONE,
+        "1",
+    ),
+    _counter(
         "rejected_total",
         ("reason",),
         "Payloads that are no valid event or marker, by reason.",

@@ -43,6 +43,7 @@ class Tallies:
     duplicates: int = 0
     conflicts: int = 0
     late: int = 0
+    folded: int = 0
     rejected: int = 0
     markers: int = 0
 

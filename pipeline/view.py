@@ -36,6 +36,7 @@ def snapshot_of(state: State, policy: Policy) -> Snapshot:
             duplicates=counts.duplicates,
             conflicts=counts.conflicts,
             late=counts.late,
+            folded=counts.folded,
             rejected=counts.rejected,
             markers=counts.markers,
         ),
