@@ -8,30 +8,49 @@ a reject, and the rest of the batch is used.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+import msgspec
 import numpy as np
 
-from analyzers.facts import OK, Batch, Column, Facts, Floats, Ints, Marker, Reject, no_facts
+from analyzers.facts import (
+    OK,
+    Batch,
+    Bools,
+    Column,
+    Facts,
+    Floats,
+    Ignored,
+    Ints,
+    Marker,
+    Reject,
+    Words,
+    concat,
+    no_facts,
+)
 from analyzers.policy import Limits
 from collector import digests, refused, texts, times
 from collector.attributes import Attributes, attributes
 from collector.faults import Fault, Reason, quote
+from collector.foreign import Other, understood
 from collector.markers import is_marker, marker
 from collector.rejects import reject, reject_unread
 from collector.said import PRODUCTION, UNREADABLE, Loose, Said, read, read_again, said_again
-from collector.texts import coded
+from collector.scan import ROWS_MIN, Scanned, scan
+from collector.texts import coded, in_order
 
 # A value becomes an integer in steps of a millionth and the integer has to stay exact as a float,
 # so that sums over cells are the same everywhere.
 VALUE_END: Final = 2**53 * 1e-6
 _TRACKS: Final = frozenset({"", "canary", "baseline"})
+# Words that are part of what an event says, in the order in which they are digested.
+_SAID: Final = ("type", "version", "track", "outcome", "subject")
 _NEVER_EMPTY: Final = frozenset({"id", "service", "type", "environment", "outcome"})
 
 
 def decode(payloads: Sequence[bytes], *, attributes: frozenset[str], limits: Limits) -> Batch:
-    """What the payloads of one batch say: each is exactly one fact, marker or reject.
+    """What the payloads of one batch say: each is exactly one fact, marker, reject or ignored.
 
     ``attributes`` are the names that get a column; the others count in ``content`` only. Facts
     keep the order of their payloads. No payload may be longer than ``limits.line_bytes``.
@@ -41,6 +60,50 @@ def decode(payloads: Sequence[bytes], *, attributes: frozenset[str], limits: Lim
     >>> len(batch.facts), batch.rejects[0].reason
     (1, 'not_an_object')
     """
+    if len(payloads) < ROWS_MIN:
+        return _each(payloads, attributes, limits)
+    scanned = scan(payloads, value_end=VALUE_END, most=limits.line_bytes)
+    if not len(scanned.rows):
+        return _each(payloads, attributes, limits)
+    facts = _facts_scanned(scanned, attributes)
+    if not len(scanned.rest):
+        return Batch(facts=facts, rows=scanned.rows)
+    rest = _each([payloads[row] for row in scanned.rest.tolist()], attributes, limits)
+    return _together(facts, scanned.rows, rest, scanned.rest)
+
+
+def _together(facts: Facts, rows: Ints, rest: Batch, places: Ints) -> Batch:
+    """One batch of what was scanned and of the rest, whose payloads stood at ``places``."""
+    if len(rest.facts):
+        rows = np.concatenate([rows, places[rest.rows]])
+        order = np.argsort(rows)
+        facts, rows = _in_order(concat([facts, rest.facts]).take(order)), rows[order]
+    return replace(
+        rest,
+        facts=facts,
+        rows=rows,
+        rejects=tuple(
+            msgspec.structs.replace(reject, index=int(places[reject.index]))
+            for reject in rest.rejects
+        ),
+        ignored=tuple(
+            msgspec.structs.replace(one, index=int(places[one.index])) for one in rest.ignored
+        ),
+    )
+
+
+def _in_order(facts: Facts) -> Facts:
+    """The same facts, columns and words in the order that a batch read at once has."""
+    words = ("environment", "service", "version", "track", "type", "outcome")
+    return replace(
+        facts,
+        **{name: in_order(getattr(facts, name)) for name in words},
+        attributes={name: in_order(facts.attributes[name]) for name in sorted(facts.attributes)},
+    )
+
+
+def _each(payloads: Sequence[bytes], attributes: frozenset[str], limits: Limits) -> Batch:
+    """As ``decode``, payload by payload: what is slow to read, and what is wrong with it."""
     pile = _read_all(payloads, limits)
     columns = _columns(pile.said)
     faults = _faults(columns)
@@ -57,6 +120,7 @@ def decode(payloads: Sequence[bytes], *, attributes: frozenset[str], limits: Lim
         facts=_facts(columns, attributes) if pile.said else no_facts(),
         markers=tuple(pile.markers),
         rejects=tuple(sorted(pile.rejects, key=lambda reject: reject.index)),
+        ignored=tuple(pile.ignored),
         rows=np.array(pile.rows, np.int64),
     )
 
@@ -69,6 +133,7 @@ class _Pile:
     rows: list[int] = field(default_factory=list)
     markers: list[Marker] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    ignored: list[Ignored] = field(default_factory=list)
 
 
 def _read_all(payloads: Sequence[bytes], limits: Limits) -> _Pile:
@@ -107,7 +172,8 @@ def _read_one(row: int, payload: bytes, pile: _Pile, limits: Limits) -> None:
 
 
 def _read_odd(row: int, payload: bytes, pile: _Pile, limits: Limits) -> None:
-    """A marker, or an event that the quick decoder refuses; most often it is a reject."""
+    """A marker, another tool's payload, or an event that the quick decoder refuses: then it is most
+    often a reject."""
     if (told := refused.read(payload)) is not None:
         said = Said(
             id="",
@@ -123,13 +189,19 @@ def _read_odd(row: int, payload: bytes, pile: _Pile, limits: Limits) -> None:
     if not isinstance(loose, Loose):
         pile.rejects.append(reject_unread(row, payload, loose, limits=limits))
         return
-    said, fault = said_again(loose)
-    if is_marker(said.type):
-        found = marker(loose)
-        if isinstance(found, Marker):
-            pile.markers.append(found)
-            return
+    found = understood(loose)
+    if isinstance(found, Other):
+        pile.ignored.append(Ignored(index=row, kind=found.kind))
+        return
+    said, fault = said_again(found if isinstance(found, Loose) else loose)
+    if isinstance(found, Fault):
         fault = found
+    elif is_marker(said.type):
+        judged = marker(found or loose)
+        if isinstance(judged, Marker):
+            pile.markers.append(judged)
+            return
+        fault = judged
     if fault is not None:
         pile.rejects.append(reject(row, payload, fault, said, limits=limits))
         return
@@ -226,25 +298,65 @@ def _spread(by_code: Mapping[int, Fault], codes: Ints, faults: dict[int, Fault])
 
 
 def _facts(columns: _Columns, asked: frozenset[str]) -> Facts:
-    words = columns.texts
-    value = columns.value + 0.0  # -0.0 and 0.0 are one value
-    synthetic = np.array(columns.synthetic, np.bool_)
-    subject = digests.words(words["subject"].words)[words["subject"].codes]
-    key, ref = digests.keys(words["environment"], words["service"], columns.ids, columns.refs)
-    said = [words[name] for name in ("type", "version", "track", "outcome")]
+    attributes = columns.attributes
+    return _digested(
+        words=columns.texts,
+        digested={
+            name: digests.words(column.words)[column.codes]
+            for name, column in columns.texts.items()
+            if name in _SAID
+        },
+        ids=[text.encode() for text in columns.ids],
+        refs=[text.encode() for text in columns.refs],
+        time_ns=columns.time_ns,
+        value=columns.value,
+        synthetic=np.array(columns.synthetic, np.bool_),
+        attributes=attributes.columns(asked),
+        attributes_content=attributes.content(),
+    )
+
+
+def _facts_scanned(scanned: Scanned, asked: frozenset[str]) -> Facts:
+    return _digested(
+        words=scanned.words,
+        digested=scanned.digests,
+        ids=scanned.ids,
+        refs=scanned.refs,
+        time_ns=scanned.time_ns,
+        value=scanned.value,
+        synthetic=scanned.synthetic,
+        attributes={name: one for name, one in scanned.attributes.items() if name in asked},
+        attributes_content=scanned.attributes_content,
+    )
+
+
+def _digested(
+    *,
+    words: Mapping[str, Column],
+    digested: Mapping[str, Words],
+    ids: Sequence[bytes],
+    refs: Sequence[bytes],
+    time_ns: Ints,
+    value: Floats,
+    synthetic: Bools,
+    attributes: Mapping[str, Column],
+    attributes_content: Words,
+) -> Facts:
+    """The facts of valid events; ``digested`` holds a digest of each of their words."""
+    value = value + 0.0  # -0.0 and 0.0 are one value
+    key, ref = digests.keys(words["environment"], words["service"], ids, refs)
     content = digests.columns(
         [
-            columns.time_ns.view(np.uint64),
-            *(digests.words(column.words)[column.codes] for column in said),
-            subject,
+            time_ns.view(np.uint64),
+            *(digested[name] for name in _SAID),
             ref[:, 0],
             value.view(np.uint64),
             synthetic.astype(np.uint64),
-            columns.attributes.content(),
+            attributes_content,
         ]
     )
     return Facts(
-        time_ns=columns.time_ns,
+        time_ns=time_ns,
         environment=words["environment"],
         service=words["service"],
         version=words["version"],
@@ -255,7 +367,7 @@ def _facts(columns: _Columns, asked: frozenset[str]) -> Facts:
         key=key,
         content=content,
         ref=ref,
-        subject=subject,
+        subject=digested["subject"],
         synthetic=synthetic,
-        attributes=columns.attributes.columns(asked),
+        attributes=attributes,
     )

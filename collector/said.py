@@ -53,6 +53,7 @@ class Said(msgspec.Struct, gc=False):
     ref: str | None = None
     synthetic: bool | None = None
     attributes: msgspec.Raw = NO_ATTRIBUTES
+    specversion: None = None  # an envelope (CloudEvents) is none of our events: it is read again
 
 
 @dataclass(frozen=True, slots=True)
