@@ -7,12 +7,14 @@ with the process, which is why nobody has been told that it was accepted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+
+from collector.source import Part
 
 # A turn takes far less than a second; a client that comes back sooner finds the same full queue.
 RETRY_AFTER_S: Final = 1
@@ -28,12 +30,13 @@ class Rejected(msgspec.Struct, frozen=True):
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the payloads of one request. Of equal ids the first one stands, whatever
-    the ``duplicates`` say. ``ignored`` were meant for somebody else: no events, and no faults."""
+    the ``duplicates`` say. ``ignored`` were meant for somebody else: no events, and no faults;
+    it is left out where there are none."""
 
     accepted: int = 0
     duplicates: int = 0
     rejected: tuple[Rejected, ...] = ()
-    ignored: int = 0
+    ignored: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class WaitingError(Exception):
@@ -50,12 +53,21 @@ class ClosedError(WaitingError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """Payloads of one request and the place to put its answer."""
+    """Payloads of one request and the place to put its answer.
+
+    ``source`` says whose they are. Those that were read from a partition or a file come with the
+    ``part`` that they are, and ``ignored`` counts what gave no payload there. Rejects that are
+    tried once more come with the rows in which they are kept, one for each payload.
+    """
 
     payloads: Sequence[bytes]
     size: int
     arrived_s: float
     answer: asyncio.Future[Answer] = field(repr=False)
+    source: str = "http"
+    part: Part | None = None
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    replays: Sequence[int] = ()
 
     def settle(self, answer: Answer) -> None:
         """Answers the request, unless its client has given up."""
@@ -83,6 +95,7 @@ class WaitingRoom:
         self._reading = 0
         self._requests: list[Request] = []
         self._arrived = asyncio.Event()
+        self._freed = asyncio.Event()
         self._closed = closed
 
     def __len__(self) -> int:
@@ -97,7 +110,14 @@ class WaitingRoom:
         finally:
             place.resize(0)
 
-    async def submit(self, payloads: Sequence[bytes], *, now_s: float) -> Answer:
+    async def submit(
+        self,
+        payloads: Sequence[bytes],
+        *,
+        now_s: float,
+        source: str = "http",
+        replays: Sequence[int] = (),
+    ) -> Answer:
         """The answer to a request, once its turn is committed.
 
         BusyError if there is no room; ClosedError if no more requests are taken, or if the process
@@ -111,10 +131,36 @@ class WaitingRoom:
             raise BusyError(f"{self.events} events are waiting, the limit is {self.events_limit}")
         if self.events and self.size + size > self.size_limit:
             raise BusyError(f"{self.size} bytes are waiting, the limit is {self.size_limit}")
-        request = Request(payloads, size, now_s, asyncio.get_running_loop().create_future())
+        answer = asyncio.get_running_loop().create_future()
+        return await self._enter(
+            Request(payloads, size, now_s, answer, source=source, replays=replays)
+        )
+
+    async def submit_part(
+        self, part: Part, *, now_s: Callable[[], float], ignored: Mapping[str, int]
+    ) -> Answer:
+        """The answer to what was read of a source, which waits until there is room for it.
+
+        Sources leave half of the room to those that cannot wait. ClosedError as for ``submit``.
+        """
+        size = sum(map(len, part.payloads))
+        self._check_open()
+        while self.events and (
+            2 * (self.events + len(part.payloads)) > self.events_limit
+            or 2 * (self.size + size) > self.size_limit
+        ):
+            self._freed.clear()
+            await self._freed.wait()
+            self._check_open()
+        answer = asyncio.get_running_loop().create_future()
+        return await self._enter(
+            Request(part.payloads, size, now_s(), answer, part.source, part, ignored)
+        )
+
+    async def _enter(self, request: Request) -> Answer:
         self._requests.append(request)
-        self.events += len(payloads)
-        self.size += size
+        self.events += len(request.payloads)
+        self.size += request.size
         self._arrived.set()
         return await request.answer
 
@@ -141,6 +187,7 @@ class WaitingRoom:
         """Gives back the room of requests that have been answered."""
         self.events -= sum(len(request.payloads) for request in requests)
         self.size -= sum(request.size for request in requests)
+        self._freed.set()
 
     async def wait(self, *, timeout_s: float) -> None:
         """Returns when a request waits, when the room closes, or after ``timeout_s``."""
@@ -156,6 +203,7 @@ class WaitingRoom:
         """Refuses every further request with ``why``; those that wait keep their turn."""
         self._closed = why
         self._arrived.set()
+        self._freed.set()
 
     @property
     def closed(self) -> bool:

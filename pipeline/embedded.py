@@ -8,7 +8,7 @@ timer: while one turn is being written to disk, the next one's requests gather.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from collector.waiting import Answer, ClosedError, Request, WaitingRoom
 from dashboards.api.page_data import Evidence
 from dashboards.snapshot import Distribution, Gauge, Snapshot, Vitals
 from pipeline.clock import StreamClock
-from pipeline.pieces import Answers, grouped
+from pipeline.pieces import Answers, Incoming, grouped
 
 # What one turn may bring. An event of the catalogue touches up to about forty cells of 100 bytes:
 # at ten times as many events, a batch in which nothing repeats would not fit into one transaction,
@@ -91,7 +91,7 @@ class Turns(Protocol):
     def snapshot(self) -> Snapshot:
         """What the state says as of the last commit."""
 
-    def take(self, requests: list[list[bytes]], clock_ns: int | None) -> Taken:
+    def take(self, incoming: Sequence[Incoming], clock_ns: int | None) -> Taken:
         """One turn, committed. EngineError if it cannot be kept: the state is lost then.
         DiskRefusesError if it may be kept later: until then nothing but ``again`` may be asked."""
 
@@ -237,17 +237,17 @@ class Engine:
         answers = Answers()
         most = min(self._limits.batch_events, TURN_EVENTS)
         for group in grouped(requests, most=most):
-            taken = await self._turn(turns, [piece.payloads for piece in group])
+            taken = await self._turn(turns, [piece.incoming() for piece in group])
             for piece, answer in zip(group, taken.answers, strict=True):
                 answers.add(piece, answer)
         if requests:
             now_s = self._now_s()
             self._lag_s = max(now_s - request.arrived_s for request in requests)
 
-    async def _turn(self, turns: Turns, payloads: list[list[bytes]]) -> Taken:
+    async def _turn(self, turns: Turns, incoming: list[Incoming]) -> Taken:
         clock_ns = self._clock.now_ns()
         try:
-            taken = await self._in_worker(lambda: turns.take(payloads, clock_ns))
+            taken = await self._in_worker(lambda: turns.take(incoming, clock_ns))
         except DiskRefusesError as error:
             taken = await self._until_kept(turns, error)
         if taken.newest_ns is not None:

@@ -23,18 +23,21 @@ class IntakeLogError(ValueError):
 @dataclass(frozen=True, slots=True)
 class RecordedTurn:
     """What one turn was given. ``sequence`` counts turns from 1; ``clock_ns`` is the stream's time
-    as moved on by the clock, None before the first event."""
+    as moved on by the clock, None before the first event; ``hold_ns`` how far the slowest source
+    had come that was catching up, None if none was."""
 
     sequence: int
     payloads: tuple[bytes, ...]
     clock_ns: int | None
+    hold_ns: int | None = None
 
 
-class _Closing(msgspec.Struct, frozen=True, kw_only=True):
+class _Closing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: str
     sequence: int
     payloads: int
     clock_ns: int | None
+    hold_ns: int | None = None
 
 
 def encode_turn(turn: RecordedTurn) -> bytes:
@@ -51,6 +54,7 @@ def encode_turn(turn: RecordedTurn) -> bytes:
         sequence=turn.sequence,
         payloads=len(turn.payloads),
         clock_ns=turn.clock_ns,
+        hold_ns=turn.hold_ns,
     )
     lines = [b" " + payload if _poses(payload) else payload for payload in turn.payloads]
     return b"\n".join([*lines, msgspec.json.encode(closing), b""])
@@ -85,7 +89,7 @@ def read_turns(lines: Iterable[bytes]) -> Iterator[RecordedTurn]:
                 f"line {number} of the intake log closes a turn of {closing.payloads} payloads, "
                 f"but {len(payloads)} lines stand before it; the log has lost or gained lines"
             )
-        yield RecordedTurn(closing.sequence, tuple(payloads), closing.clock_ns)
+        yield RecordedTurn(closing.sequence, tuple(payloads), closing.clock_ns, closing.hold_ns)
         payloads = []
     if payloads:
         raise IntakeLogError(

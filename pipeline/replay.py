@@ -22,16 +22,14 @@ from analyzers.turn import Inbox, State, take_turn
 from analyzers.verdict import Alert, Verdict
 from collector import files
 from collector.checkpoint import Checkpoint
-from collector.decode import decode
 from collector.faults import Reason
 from collector.novelty import Seen, keep_new
 from pipeline.intake_log import decode_turn
-from pipeline.strangers import refuse_strangers
+from pipeline.reading import Knows, Reader
 
 _SQLITE: Final = b"SQLite format 3\0"
 
 Progress = Callable[[int, int], None]  # bytes read, bytes in all (0: unknown)
-Knows = Callable[[str], bool]
 
 
 class ReplayCounts(msgspec.Struct, frozen=True):
@@ -65,7 +63,7 @@ class Replayed(msgspec.Struct, frozen=True):
 class _Gathered:
     """Everything that bare streams held."""
 
-    seen: Seen = field(default_factory=Seen)
+    seen: Seen
     batches: list[Batch] = field(default_factory=list)
     duplicates: int = 0
     conflicts: int = 0
@@ -102,15 +100,15 @@ def replay(
     """
     logs = [path for path in paths if _is_state(path)]
     state = State()
-    reader = _Reader(policy, knows)
+    reader = Reader(policy, Seen(), knows=knows)
     if logs:
         if len(paths) > 1:
             raise files.FilesError(
                 f"{logs[0]} is a daemon's state with its intake log: replay it alone"
             )
-        alerts = _retake(logs[0], state, reader, until_ns)
+        alerts = _retake(logs[0], state, reader, policy, until_ns)
     else:
-        gathered = _gather(paths, reader, progress)
+        gathered = _gather(paths, reader, policy, progress)
         if warn is not None:
             for fault in gathered.unreadable:
                 warn(fault)
@@ -142,27 +140,13 @@ def _is_state(path: Path) -> bool:
         return file.read(len(_SQLITE)) == _SQLITE
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Payloads as the daemon would read them."""
-
-    policy: Policy
-    knows: Knows | None
-
-    def batch(self, payloads: Sequence[bytes]) -> Batch:
-        """What the payloads say."""
-        limits = self.policy.limits
-        batch = decode(payloads, attributes=self.policy.attributes(), limits=limits)
-        if self.knows is None:
-            return batch
-        return refuse_strangers(batch, payloads, knows=self.knows, limits=limits)
-
-
-def _gather(paths: Sequence[Path], reader: _Reader, progress: Progress | None) -> _Gathered:
-    gathered = _Gathered()
+def _gather(
+    paths: Sequence[Path], reader: Reader, policy: Policy, progress: Progress | None
+) -> _Gathered:
+    gathered = _Gathered(reader.seen)
     for source in files.found(paths):
         try:
-            for chunk in files.read([source], limits=reader.policy.limits, progress=progress):
+            for chunk in files.read([source], limits=policy.limits, progress=progress):
                 batch = reader.batch(chunk.payloads)
                 gathered.add(replace(batch, rejects=(*batch.rejects, *chunk.rejects)))
         except (files.FormatError, files.TooLargeError) as error:
@@ -206,10 +190,11 @@ def _until(gathered: _Gathered, until_ns: int | None) -> Inbox:
     )
 
 
-def _retake(path: Path, state: State, reader: _Reader, until_ns: int | None) -> list[Alert]:
+def _retake(
+    path: Path, state: State, reader: Reader, policy: Policy, until_ns: int | None
+) -> list[Alert]:
     """Takes the recorded turns again, up to the first whose stream time is beyond ``until_ns``."""
     alerts: list[Alert] = []
-    seen = Seen()
     with Checkpoint.read(path) as checkpoint:
         if checkpoint.intake_span().forgotten_seq:
             raise files.FilesError(
@@ -220,14 +205,7 @@ def _retake(path: Path, state: State, reader: _Reader, until_ns: int | None) -> 
             turn = decode_turn(body)
             if until_ns is not None and turn.clock_ns is not None and turn.clock_ns > until_ns:
                 break
-            news = keep_new(reader.batch(turn.payloads), seen)
-            inbox = Inbox(
-                facts=news.batch.facts,
-                markers=news.batch.markers,
-                rejects=news.batch.rejects,
-                duplicates=news.duplicates,
-                conflicts=news.conflicts,
-                clock_ns=turn.clock_ns,
-            )
-            alerts += take_turn(state, inbox, reader.policy).alerts
+            read = reader.read(turn.payloads, state.stream_ns)
+            inbox = read.inbox(clock_ns=turn.clock_ns, hold_ns=turn.hold_ns)
+            alerts += take_turn(state, inbox, policy).alerts
     return alerts

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from analyzers.facts import Batch, Reject
+from analyzers.inbox import Delta
 from collector.waiting import Answer, Rejected
+from pipeline.pieces import Incoming
 
 _ACCEPTED: Final = 0
 _DUPLICATE: Final = 1
 _REJECTED: Final = 2
-AHEAD: Final = "time_ahead_of_stream"
+_IGNORED: Final = 3
 
 
 def answers(
@@ -33,6 +36,7 @@ def answers(
     fate[_new_markers(batch, new, len(fate))] = _ACCEPTED
     told = {reject.index: reject for reject in (*batch.rejects, *rejects) if reject.index >= 0}
     fate[list(told)] = _REJECTED
+    fate[[ignored.index for ignored in batch.ignored]] = _IGNORED
     found = []
     begin = 0
     for size in sizes:
@@ -45,6 +49,7 @@ def answers(
                     Rejected(place, told[begin + place].reason, told[begin + place].detail)
                     for place in np.flatnonzero(mine == _REJECTED).tolist()
                 ),
+                ignored=int(np.count_nonzero(mine == _IGNORED)) or msgspec.UNSET,
             )
         )
         begin += size
@@ -52,10 +57,11 @@ def answers(
 
 
 def marker_rows(batch: Batch, n: int) -> list[int]:
-    """The places of the markers: of n payloads, what is neither fact nor reject, in order."""
+    """The places of the markers: of n payloads, what is nothing else, in order."""
     other = np.ones(n, np.bool_)
     other[batch.rows] = False
     other[[reject.index for reject in batch.rejects]] = False
+    other[[ignored.index for ignored in batch.ignored]] = False
     return np.flatnonzero(other).tolist()
 
 
@@ -68,22 +74,30 @@ def _new_markers(batch: Batch, new: Batch, n: int) -> list[int]:
     return rows
 
 
-def placed(rejects: Sequence[Reject], new: Batch) -> list[Reject]:
-    """The rejects of a turn with their places in the batch, those of events too far ahead too.
+def placed(delta: Delta, new: Batch) -> tuple[Reject, ...]:
+    """The rejects of a turn, those of events too far ahead with their places in the batch too:
+    the turn knows which of the new facts they were."""
+    others = len(delta.rejects) - len(delta.ahead)
+    ahead = zip(delta.rejects[others:], new.rows[delta.ahead].tolist(), strict=True)
+    return (
+        *delta.rejects[:others],
+        *(msgspec.structs.replace(reject, index=row) for reject, row in ahead),
+    )
 
-    The turn refuses events from some time on and does not know their places; so these are the
-    latest ones, as many as were refused.
-    """
-    ahead = [reject for reject in rejects if reject.reason == AHEAD and reject.index < 0]
-    if not ahead:
-        return list(rejects)
-    latest = np.argsort(new.facts.time_ns, kind="stable")[-len(ahead) :]
-    rows = new.rows[np.sort(latest)].tolist()
-    found = [reject for reject in rejects if not (reject.reason == AHEAD and reject.index < 0)]
-    return found + [
-        Reject(index=row, reason=reject.reason, detail=reject.detail, service=reject.service)
-        for row, reject in zip(rows, ahead, strict=True)
-    ]
+
+def sourced(rejects: Sequence[Reject], incoming: Sequence[Incoming]) -> tuple[Reject, ...]:
+    """The rejects of a turn with where they came from: which source, and where it stood there."""
+    begins = np.cumsum([0, *(len(one.payloads) for one in incoming)])
+
+    def found(reject: Reject) -> Reject:
+        if reject.index < 0:  # nobody brought it
+            return reject
+        place = int(np.searchsorted(begins, reject.index, side="right")) - 1
+        brought = incoming[place]
+        position = brought.offset(reject.index - int(begins[place]))
+        return msgspec.structs.replace(reject, source=brought.source, position=position)
+
+    return tuple(map(found, rejects))
 
 
 def stale(batch: Batch, floor_ns: int, n: int) -> list[Reject]:

@@ -7,15 +7,17 @@ thread. The order of the steps in ``take`` is what makes a crash harmless; they 
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from analyzers.facts import NS_PER_S, SLICE_NS, Facts, Marker
+from analyzers.ahead import AHEAD_NS
+from analyzers.facts import NS_PER_S, SLICE_NS, Facts, Marker, Reject
 from analyzers.times import epoch_ns
-from analyzers.turn import Delta, Inbox, State, take_turn
+from analyzers.turn import Delta, State, take_turn
 from analyzers.verdict import Alert, Verdict
 from collector.checkpoint import (
     Checkpoint,
@@ -25,8 +27,7 @@ from collector.checkpoint import (
     NewNotice,
     Unavailable,
 )
-from collector.decode import decode
-from collector.novelty import Novel, Seen, SeenDamagedError, keep_new, merged
+from collector.novelty import Novel, Seen, SeenDamagedError, merged
 from dashboards.api.page_data import Evidence
 from dashboards.outbox import key_of, payload_of
 from dashboards.snapshot import Gauge, Snapshot
@@ -35,15 +36,14 @@ from pipeline.config.settings import Settings
 from pipeline.embedded import DiskRefusesError, EngineError, Growth, Taken, lost
 from pipeline.evidence_page import evidence_of
 from pipeline.intake_log import RecordedTurn, encode_turn
-from pipeline.request_answers import answers, placed, stale
-from pipeline.strangers import refuse_strangers
+from pipeline.pieces import Incoming
+from pipeline.progress import Progress
+from pipeline.reading import HORIZON_NS, Reader
+from pipeline.request_answers import answers, placed, sourced
 
 # Pauses between the first tries of one commit, 2 s in all: what another process holds for a moment
 # is free by then. After that the engine closes the door, and asks ``again`` until the disk is back.
 RETRY_PAUSES_S: Final = (0.1, 0.4, 1.5)
-# Identities are remembered for this long in event time, and what is older is refused. A month's
-# export that is sent again must be known; twice as long doubles 45 bytes for every event.
-HORIZON_NS: Final = 35 * 24 * 3600 * NS_PER_S
 # Beyond so many (about a gigabyte) the oldest identities are forgotten before that.
 SEEN_LIMIT: Final = 20_000_000
 # The raw intake is kept for this long in stream time, and below its bound in bytes.
@@ -87,9 +87,10 @@ class KeptTurns:
     ) -> None:
         self._checkpoint = checkpoint
         self._policy = given.policy
-        self._knows = given.knows if given.unknown_services == "reject" else None
+        knows = given.knows if given.unknown_services == "reject" else None
         self._state = state
-        self._seen = seen
+        self._reader = Reader(given.policy, seen, knows=knows)
+        self._progress = Progress()
         self._sequence = sequence
         self._channels = channels
         self._pace = pace or Pace()
@@ -149,7 +150,7 @@ class KeptTurns:
             found = self._drawn[known] = evidence_of(state, deployment, self._policy)
         return found
 
-    def take(self, requests: list[list[bytes]], clock_ns: int | None) -> Taken:
+    def take(self, incoming: Sequence[Incoming], clock_ns: int | None) -> Taken:
         """One turn, committed; DiskRefusesError if the disk does not take it now, EngineError if it
         cannot be kept.
 
@@ -157,35 +158,30 @@ class KeptTurns:
         for ``again``, which commits this same turn and no other.
         """
         begun_s = clock.monotonic_s()
-        payloads = [payload for request in requests for payload in request]
+        payloads = [payload for one in incoming for payload in one.payloads]
         policy, state = self._policy, self._state
         # 1. what the payloads say, and which of it is new
-        batch = decode(payloads, attributes=policy.attributes(), limits=policy.limits)
-        if self._knows is not None:
-            batch = refuse_strangers(batch, payloads, knows=self._knows, limits=policy.limits)
-        lost = stale(batch, self._seen.floor_ns, len(payloads)) if self._seen.floor_ns else []
-        news = keep_new(batch, self._seen)
+        read = self._reader.read(payloads, state.stream_ns)
+        batch, news = read.batch, read.news
+        self._progress.note(incoming, batch)
+        inbox = read.inbox(
+            clock_ns=clock_ns,
+            hold_ns=self._progress.hold_ns,
+            ignored=sum((Counter(one.ignored) for one in incoming), Counter()),
+        )
         # 2. the state moves, in memory
         before = dict(state.verdicts)
-        inbox = Inbox(
-            facts=news.batch.facts,
-            markers=news.batch.markers,
-            rejects=(*news.batch.rejects, *lost),
-            duplicates=news.duplicates,
-            conflicts=news.conflicts,
-            clock_ns=clock_ns,
-        )
         delta = take_turn(state, inbox, policy)
         judged_s = clock.monotonic_s() - begun_s
         # 3. all of it goes to disk in one transaction; from there on it has happened
-        turn = RecordedTurn(self._sequence + 1, tuple(payloads), clock_ns)
+        rejects = sourced(placed(delta, news.batch), incoming)
+        turn = RecordedTurn(self._sequence + 1, tuple(payloads), clock_ns, inbox.hold_ns)
+        entry = self._entry(turn, delta, news, rejects, incoming)
 
         # 4. what the world may know then
         def told(committed_s: float) -> Taken:
-            placed_rejects = placed(delta.rejects, news.batch)
-            sizes = [len(request) for request in requests]
             return Taken(
-                answers=answers(batch, news.batch, placed_rejects, sizes),
+                answers=answers(batch, news.batch, rejects, [len(o.payloads) for o in incoming]),
                 newest_ns=_newest(news.batch.facts, state),
                 snapshot=self.snapshot(),
                 judged_s=judged_s,
@@ -193,7 +189,7 @@ class KeptTurns:
                 news=(*delta.news, *_changes(before, state.verdicts)),
             )
 
-        self._decided = _Decided(self._entry(turn, delta, news), told)
+        self._decided = _Decided(entry, told)
         return self.again()
 
     def again(self) -> Taken:
@@ -231,7 +227,6 @@ class KeptTurns:
             return
         horizon_ns = state.stream_ns - HORIZON_NS
         history_ns = state.stream_ns - policy.retention_s * NS_PER_S
-        self._seen.forget(horizon_ns)
         self._checkpoint.forget(
             intake_before_ns=state.stream_ns - INTAKE_NS,
             seen_before_ns=horizon_ns,
@@ -246,21 +241,31 @@ class KeptTurns:
             lambda blobs: merged(blobs, before_ns=horizon_ns),
         )
 
-    def _entry(self, turn: RecordedTurn, delta: Delta, news: Novel) -> Entry:
+    def _entry(
+        self,
+        turn: RecordedTurn,
+        delta: Delta,
+        news: Novel,
+        rejects: tuple[Reject, ...],
+        incoming: Sequence[Incoming],
+    ) -> Entry:
+        # A refused time in the far future must not keep identities for ever.
+        last_ns = (self._state.stream_ns or 0) + AHEAD_NS
         return Entry(
             intake=encode_turn(turn),
             stream_ns=self._state.stream_ns or 0,
             cells=kept.encode(delta.cells, delta.waiting),
             seen=news.fresh,
-            seen_newest_ns=news.newest_ns,
+            seen_newest_ns=min(news.newest_ns, last_ns) if news.fresh else 0,
             markers=tuple(msgspec.json.encode(marker) for marker in delta.markers),
-            rejects=delta.rejects,
+            rejects=rejects,
             verdicts=tuple(
                 KeptVerdict(one.deployment, epoch_ns(one.as_of), msgspec.json.encode(one))
                 for one in delta.verdicts
             ),
             notices=tuple(self._notices(delta.alerts)),
             memory=delta.memory,
+            positions=tuple(one.move for one in incoming if one.move is not None),
         )
 
     def _notices(self, alerts: Sequence[Alert]) -> list[NewNotice]:

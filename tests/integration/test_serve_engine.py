@@ -17,6 +17,7 @@ from pipeline import clock
 from pipeline.clock import StreamClock
 from pipeline.config import parse
 from pipeline.embedded import Engine, EngineError
+from pipeline.pieces import Incoming
 from pipeline.turns import KeptTurns, Pace
 from tests.integration.serving import marker, order
 
@@ -261,7 +262,7 @@ def test_a_daemon_whose_state_was_taken_over_stops(tmp_path: Path) -> None:
         turns = KeptTurns.load(checkpoint, SETTINGS, pace=IMPATIENT)
         checkpoint._db.execute("UPDATE fence SET epoch = epoch + 1")
         with pytest.raises(EngineError, match=r"taken over by another process .*must stop"):
-            turns.take([[json.dumps(order(1)).encode()]], None)
+            turns.take([Incoming([json.dumps(order(1)).encode()])], None)
         with pytest.raises(EngineError, match="taken over by another process"):
             turns.upkeep()
 

@@ -58,7 +58,6 @@ def test_a_request_is_answered_when_its_turn_is_over_and_not_before() -> None:
             "accepted": 2,
             "duplicates": 0,
             "rejected": [{"index": 1, "reason": "not_json", "detail": "why"}],
-            "ignored": 0,
         }
 
     run(work)

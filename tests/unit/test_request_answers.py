@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,8 @@ from analyzers.turn import Inbox, State, take_turn
 from collector.decode import decode
 from collector.novelty import Seen, keep_new
 from pipeline.config import parse
-from pipeline.request_answers import answers, placed, stale
+from pipeline.pieces import Incoming
+from pipeline.request_answers import answers, placed, sourced, stale
 from tests.integration.serving import marker, order
 
 POLICY = parse(b"", {}).policy
@@ -73,7 +75,7 @@ def test_events_too_far_ahead_are_told_to_whoever_sent_them() -> None:
     batch = read(payloads)
     new = keep_new(batch, Seen()).batch
     delta = take_turn(state, Inbox(facts=new.facts, rejects=new.rejects), POLICY)
-    first, second = answers(batch, new, placed(delta.rejects, new), [2, 3])
+    first, second = answers(batch, new, placed(delta, new), [2, 3])
     assert (first.accepted, [one.index for one in first.rejected]) == (1, [1])
     assert (second.accepted, [one.index for one in second.rejected]) == (1, [0, 2])
     assert second.rejected[1].reason == "time_ahead_of_stream"
@@ -81,10 +83,26 @@ def test_events_too_far_ahead_are_told_to_whoever_sent_them() -> None:
     assert state.counts.events == 3
 
 
+def test_a_reject_says_which_source_it_came_from_and_where_it_stood_there() -> None:
+    incoming = [
+        Incoming([line(order(1)), b"rubbish"]),
+        Incoming(),
+        Incoming([b"more"], source="kafka:orders/3", offsets=np.array([1201])),
+    ]
+    batch = read([payload for one in incoming for payload in one.payloads])
+    late = Reject(index=-1, reason="marker_without_start", detail="of long ago")
+    found = sourced([*batch.rejects, late], incoming)
+    assert [(one.source, one.position) for one in found] == [
+        ("http", 1),
+        ("kafka:orders/3", 1201),
+        ("", -1),
+    ]
+
+
 def test_rejects_that_no_request_brought_are_told_to_nobody() -> None:
     batch = read([line(order(1))])
     late = Reject(index=-1, reason="marker_without_start", detail="of long ago")
-    (answer,) = answers(batch, batch, placed([late], batch), [1])
+    (answer,) = answers(batch, batch, [late], [1])
     assert (answer.accepted, answer.rejected) == (1, ())
 
 

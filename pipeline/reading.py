@@ -1,0 +1,82 @@
+"""What the payloads of one turn say and which of it is new: the same live and in replay."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from analyzers.facts import NS_PER_S, Batch, Reject
+from analyzers.inbox import Inbox
+from analyzers.policy import Policy
+from collector.decode import decode
+from collector.novelty import Novel, Seen, keep_new
+from pipeline.request_answers import stale
+from pipeline.strangers import refuse_strangers
+
+# Identities are remembered for this long in event time, and what is older is refused. A month's
+# export that is sent again must be known; twice as long doubles what is remembered.
+HORIZON_NS: Final = 35 * 24 * 3600 * NS_PER_S
+
+Knows = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A turn's payloads as ``batch``, what of it was new, and what is too old to tell."""
+
+    batch: Batch
+    news: Novel
+    lost: tuple[Reject, ...]
+
+    def inbox(
+        self,
+        *,
+        clock_ns: int | None,
+        hold_ns: int | None,
+        ignored: Mapping[str, int] | None = None,
+    ) -> Inbox:
+        """What the turn is given; ``ignored`` counts what was left out before it was read."""
+        kinds = Counter(one.kind for one in self.batch.ignored)
+        kinds.update(ignored or {})
+        return Inbox(
+            facts=self.news.batch.facts,
+            markers=self.news.batch.markers,
+            rejects=(*self.news.batch.rejects, *self.lost),
+            duplicates=self.news.duplicates,
+            conflicts=self.news.conflicts,
+            clock_ns=clock_ns,
+            hold_ns=hold_ns,
+            ignored=kinds,
+        )
+
+
+class Reader:
+    """Reads turn after turn; ``seen`` is what has counted before. ``knows`` says which services
+    may send events, None lets all of them."""
+
+    def __init__(
+        self, policy: Policy, seen: Seen, *, knows: Knows | None, horizon_ns: int = HORIZON_NS
+    ) -> None:
+        self.seen = seen
+        self._policy = policy
+        self._knows = knows
+        self._horizon_ns = horizon_ns
+
+    def batch(self, payloads: Sequence[bytes]) -> Batch:
+        """What the payloads say."""
+        limits = self._policy.limits
+        batch = decode(payloads, attributes=self._policy.attributes(), limits=limits)
+        if self._knows is None:
+            return batch
+        return refuse_strangers(batch, payloads, knows=self._knows, limits=limits)
+
+    def read(self, payloads: Sequence[bytes], stream_ns: int | None) -> Read:
+        """The next turn's payloads, in a stream that stands at ``stream_ns``."""
+        if stream_ns is not None:
+            self.seen.forget(stream_ns - self._horizon_ns)
+        batch = self.batch(payloads)
+        floor_ns = self.seen.floor_ns
+        lost = stale(batch, floor_ns, len(payloads)) if floor_ns else []
+        return Read(batch, keep_new(batch, self.seen), tuple(lost))
