@@ -1,16 +1,18 @@
 """The HTTP door for events and markers: ``POST /v1/events`` and ``POST /v1/markers``.
 
 Reads a body within its limits, cuts it into payloads and lets them wait for their turn; the
-answer 202 means that the turn is committed. What a payload says is not looked at here.
+answer 202 means that the turn is committed. What a payload says is not judged here; but what came
+in headers or in a form becomes a line, and a signature is asked for where a secret is known.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -28,8 +30,12 @@ from collector.bodies import (
     discard,
     split,
 )
+from collector.foreign.cloudevents import binary_cloudevent
+from collector.foreign.posted import form_payload, line
+from collector.foreign.signatures import WebhookSecrets, fault
 from collector.waiting import RETRY_AFTER_S, Answer, BusyError, ClosedError, WaitingRoom
 
+_FORM: Final = "application/x-www-form-urlencoded"
 _LINES: Final = frozenset(
     f"application/{name}" for name in ("x-ndjson", "ndjson", "jsonl", "x-jsonlines", "jsonlines")
 )
@@ -39,7 +45,7 @@ _UNKNOWN: Final = frozenset(
         "",
         "application/json",
         "application/octet-stream",
-        "application/x-www-form-urlencoded",
+        _FORM,
         "text/json",
         "text/plain",
     )
@@ -52,6 +58,11 @@ _INLINE_BYTES: Final = 256 << 10
 # A refused body is read on to its end, so that the client hears the reason instead of a broken
 # connection; beyond four bodies' worth it is cut off all the same.
 _DISCARD_FACTOR: Final = 4
+_CE: Final = "ce-"
+_CE_ENVELOPES: Final = "application/cloudevents"  # structured and batch, in whatever format
+_EVENTS: Final = "/v1/events"
+_MARKERS: Final = "/v1/markers"
+_NO_SECRETS: Final = WebhookSecrets()
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -71,47 +82,68 @@ class RefusalError(Exception):
 
 
 class Intake:
-    """The two routes, and ``refused``: how many requests were turned away, by error word."""
+    """The routes, and how many requests were turned away: ``refused`` by error word,
+    ``refused_at`` by door and error word."""
 
-    def __init__(self, room: WaitingRoom, *, limits: Limits, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        room: WaitingRoom,
+        *,
+        limits: Limits,
+        now_s: Callable[[], float],
+        webhooks: WebhookSecrets = _NO_SECRETS,
+    ) -> None:
         self._room = room
         self._limits = limits
         self._now_s = now_s
+        self._webhooks = webhooks
         self.refused: Counter[str] = Counter()
+        self.refused_at: Counter[tuple[str, str]] = Counter()
 
     def routes(self) -> list[Route]:
         """Events and markers are told apart by their type, so both doors take both."""
         return [
-            Route("/v1/events", self._take, methods=["POST"], name="events"),
-            Route("/v1/markers", self._take, methods=["POST"], name="markers"),
+            route
+            for door, name in ((_EVENTS, "events"), (_MARKERS, "markers"))
+            for route in (
+                Route(door, partial(self._take, door), methods=["POST"], name=name),
+                Route(door, _greet, methods=["OPTIONS"], name=f"{name}-handshake"),
+            )
         ]
 
-    async def _take(self, request: Request) -> Response:
+    async def _take(self, door: str, request: Request) -> Response:
         try:
-            answer = await self._answer(request)
-        except RefusalError as refusal:
-            return self._refuse(refusal)
-        except BusyError as busy:
-            return self._refuse(RefusalError(429, "busy", f"{busy}; send it again in a second"))
-        except ClosedError as closed:
-            return self._refuse(RefusalError(503, "unavailable", str(closed)))
-        except ClientDisconnect:
-            return self._refuse(RefusalError(400, "disconnected", "the client left before the end"))
+            answer = await self._answer(door, request)
+        except (RefusalError, BusyError, ClosedError, ClientDisconnect) as error:
+            return self._refuse(door, _refusal(error))
         return _json(202, answer)
 
-    def _refuse(self, refusal: RefusalError) -> Response:
+    def _refuse(self, door: str, refusal: RefusalError) -> Response:
         self.refused[refusal.problem.error] += 1
+        self.refused_at[door, refusal.problem.error] += 1
         response = _json(refusal.status, refusal.problem)
         if refusal.status in (429, 503):
             response.headers["retry-after"] = str(RETRY_AFTER_S)
+        if refusal.status == 401:
+            response.headers["www-authenticate"] = "Webhook-Signature"
         return response
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, door: str, request: Request) -> Answer:
         _check_origin(request)
-        shape = _shape(request.headers.get("content-type", ""))
+        attributes = _cloudevent_attributes(request.headers)
+        content_type = request.headers.get("content-type", "")
+        # In binary mode the content type is that of the data, whatever they are.
+        shape = Shape.UNKNOWN if attributes else _shape(content_type)
         gzip = _gzipped(request.headers.get("content-encoding", ""))
         body = await self._read(request, gzip=gzip)
-        payloads = await self._split(body, shape)
+        distrust = fault(self._webhooks, request.headers, body)
+        if distrust is not None:
+            raise RefusalError(401, "signature_invalid", f"{distrust}; enter one secret at both")
+        if attributes:
+            body = binary_cloudevent(attributes, content_type, body)
+        elif content_type.lower().startswith(_FORM):
+            body = form_payload(body) or body
+        payloads = await self._split(body, shape, door)
         return await self._room.submit(payloads, now_s=self._now_s())
 
     async def _read(self, request: Request, *, gzip: bool) -> bytes:
@@ -133,15 +165,53 @@ class Intake:
                 raise RefusalError(400, "bad_gzip", str(error)) from error
             raise
 
-    async def _split(self, body: bytes, shape: Shape) -> list[bytes]:
+    async def _split(self, body: bytes, shape: Shape, door: str) -> list[bytes]:
         def cut() -> list[bytes]:
             limits = self._limits
-            return split(body, shape=shape, line_bytes=limits.line_bytes, most=limits.queued_events)
+            size, most = limits.line_bytes, limits.queued_events
+            if door != _MARKERS:
+                return split(body, shape=shape, line_bytes=size, most=most)
+            whole = split(body, shape=shape, line_bytes=len(body), most=most)
+            lines = (line(payload, line_bytes=size) for payload in whole)
+            return [one if len(one) <= size else one[: size + 1] for one in lines]
 
         try:
             return cut() if len(body) <= _INLINE_BYTES else await asyncio.to_thread(cut)
         except BodyTooManyError as error:
             raise RefusalError(413, "too_many_events", str(error)) from error
+
+
+def _refusal(error: RefusalError | BusyError | ClosedError | ClientDisconnect) -> RefusalError:
+    match error:
+        case BusyError():
+            return RefusalError(429, "busy", f"{error}; send it again in a second")
+        case ClosedError():
+            return RefusalError(503, "unavailable", str(error))
+        case ClientDisconnect():
+            return RefusalError(400, "disconnected", "the client left before the end")
+    return error
+
+
+async def _greet(request: Request) -> Response:
+    """The handshake of CloudEvents' webhooks: whoever asks may deliver, at any rate."""
+    headers = {"allow": "POST, OPTIONS"}
+    origin = request.headers.get("webhook-request-origin")
+    if origin is not None:
+        headers["webhook-allowed-origin"] = origin
+        headers["webhook-allowed-rate"] = "*"
+    return Response(status_code=200 if origin is not None else 204, headers=headers)
+
+
+def _cloudevent_attributes(headers: Mapping[str, str]) -> dict[str, str]:
+    """The attributes of a CloudEvent in binary mode; none if the request is something else."""
+    kind = headers.get("content-type", "").lower()
+    if f"{_CE}specversion" not in headers or kind.startswith(_CE_ENVELOPES):
+        return {}
+    return {
+        name.removeprefix(_CE): unquote(value.strip('"'))
+        for name, value in headers.items()
+        if name.startswith(_CE)
+    }
 
 
 def _json(status: int, value: Answer | Problem) -> Response:

@@ -132,15 +132,16 @@ def _marker(
     deployment = inner(fields, "deployment")
     repository = text(fields, "repository", "full_name")
     number = word(deployment, "id")
+    environment = text(deployment, "environment")
+    environment = environment or text(fields, "deployment_status", "environment")
     return marker(
         event_type,
         id=id,
         time=time,
-        deployment=name("github", repository, number) if number else "",
+        deployment=name("github", repository, environment, number) if number else "",
         service=text(fields, "repository", "name") or repository.rpartition("/")[2],
         version=version_of(text(deployment, "ref"), text(deployment, "sha")),
-        environment=text(deployment, "environment")
-        or text(fields, "deployment_status", "environment"),
+        environment=environment,
         outcome=outcome,
         own=_payload(deployment),
     )
