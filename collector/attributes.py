@@ -68,10 +68,7 @@ class Attributes:
         codes[self.owners[pairs]] = self.values.codes[pairs] + 1
         vocabulary = ("", *self.values.words)
         codes[np.array([not word for word in vocabulary])[codes]] = 0  # an empty text is absent
-        used = np.zeros(len(vocabulary), np.bool_)
-        used[codes] = True
-        words = [vocabulary[place] for place in np.flatnonzero(used).tolist()]
-        return Column((np.cumsum(used) - 1)[codes][self.sets], tuple(words))
+        return texts.in_order(Column(codes[self.sets], vocabulary))
 
 
 def attributes(raws: Sequence[bytes]) -> Attributes:

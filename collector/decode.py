@@ -94,10 +94,14 @@ def _together(facts: Facts, rows: Ints, rest: Batch, places: Ints) -> Batch:
 
 def _in_order(facts: Facts) -> Facts:
     """The same facts, columns and words in the order that a batch read at once has."""
-    words = ("environment", "service", "version", "track", "type", "outcome")
     return replace(
         facts,
-        **{name: in_order(getattr(facts, name)) for name in words},
+        environment=in_order(facts.environment),
+        service=in_order(facts.service),
+        version=in_order(facts.version),
+        track=in_order(facts.track),
+        type=in_order(facts.type),
+        outcome=in_order(facts.outcome),
         attributes={name: in_order(facts.attributes[name]) for name in sorted(facts.attributes)},
     )
 

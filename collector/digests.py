@@ -21,7 +21,7 @@ _HALF: Final = np.uint64(32)
 
 
 def keys(
-    environment: Column, service: Column, ids: Sequence[str], refs: Sequence[str]
+    environment: Column, service: Column, ids: Sequence[bytes], refs: Sequence[bytes]
 ) -> tuple[Words, Words]:
     """The identity of each event, and of the event that it answers, uint64 of shape (n, 2) both.
 
@@ -33,14 +33,14 @@ def keys(
     prefixes = {
         pair: _prefix(
             environment.words[pair // len(service.words)], service.words[pair % len(service.words)]
-        )
+        ).encode()
         for pair in np.unique(pairs).tolist()
     }
     rows = [row for row, ref in enumerate(refs) if ref]
     names, answered = list(ids), [refs[row] for row in rows]
     shared = b""  # what begins every name, if it is one and the same for all
     if len(prefixes) == 1:
-        shared = prefixes.popitem()[1].encode()
+        shared = prefixes.popitem()[1]
     else:
         begins = [prefixes[pair] for pair in pairs.tolist()]
         answered = [begins[row] + name for row, name in zip(rows, answered, strict=True)]
@@ -49,7 +49,7 @@ def keys(
     unknown = [name for name in dict.fromkeys(answered) if name not in places]
     places.update(zip(unknown, range(n, n + len(unknown)), strict=True))
     names += unknown
-    digests = [blake2b(shared + name.encode(), digest_size=16).digest() for name in names]
+    digests = [blake2b(shared + name, digest_size=16).digest() for name in names]
     table = _words(digests).reshape(-1, 2)
     ref = np.zeros((n, 2), np.uint64)
     ref[rows] = table[[places[name] for name in answered]]

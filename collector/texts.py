@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from analyzers.facts import Ints
+from analyzers.facts import Column, Ints
 from collector.faults import Fault, Reason, quote
 
 TEXT_BYTES: Final = 256
@@ -60,3 +60,19 @@ def coded(values: Sequence[_Word]) -> tuple[Ints, tuple[_Word, ...]]:
     if len(index) == 1:
         return np.zeros(len(values), np.int64), tuple(index)
     return np.fromiter(map(index.__getitem__, values), np.int64, len(values)), tuple(index)
+
+
+def in_order(column: Column) -> Column:
+    """The same column with the words that occur, in order of first appearance.
+
+    So columns depend on nothing but the texts in them, whichever way they were put together.
+    """
+    rows = len(column)
+    first = np.full(len(column.words), rows, np.int64)
+    # Of several writes to one place the last stays, hence backwards.
+    first[column.codes[::-1]] = np.arange(rows)[::-1]
+    used = np.flatnonzero(first < rows)
+    used = used[np.argsort(first[used])]
+    places = np.zeros(len(column.words), np.int64)
+    places[used] = np.arange(len(used))
+    return Column(places[column.codes], tuple(column.words[place] for place in used.tolist()))

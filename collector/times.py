@@ -7,7 +7,7 @@ the one strict parser, which also says what is wrong. Nothing here reads a clock
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 
@@ -19,8 +19,10 @@ from collector.faults import Fault, Reason, quote
 
 FIRST_NS: Final = 946_684_800 * NS_PER_S  # 2000-01-01T00:00:00Z
 END_NS: Final = 4_102_444_800 * NS_PER_S  # 2100-01-01T00:00:00Z, no longer valid
+NS_PER_MS: Final = 1_000_000
+FIRST_MS: Final = FIRST_NS // NS_PER_MS
+END_MS: Final = END_NS // NS_PER_MS
 
-_NS_PER_MS: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC_3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)"
@@ -50,7 +52,7 @@ def parse(said: str | int) -> int | Fault:
     >>> parse(1779357600123)
     1779357600123000000
     """
-    time_ns = said * _NS_PER_MS if isinstance(said, int) else _parse_text(said)
+    time_ns = said * NS_PER_MS if isinstance(said, int) else _parse_text(said)
     if isinstance(time_ns, Fault) or FIRST_NS <= time_ns < END_NS:
         return time_ns
     return Fault(Reason.TIME_OUT_OF_RANGE, f"time {quote(said)} is not from 2000 to 2099")
@@ -106,38 +108,52 @@ def _offset_s(zone: str) -> int:
 
 
 def _parse_epochs(numbers: Sequence[int]) -> tuple[Ints, Bools]:
-    low, end = FIRST_NS // _NS_PER_MS, END_NS // _NS_PER_MS
     # Python integers have no limit, an int64 has one: look before they go into the array.
-    if numbers and not low <= min(numbers) <= max(numbers) < end:
-        numbers = [number if low <= number < end else 0 for number in numbers]
+    if numbers and not FIRST_MS <= min(numbers) <= max(numbers) < END_MS:
+        numbers = [number if FIRST_MS <= number < END_MS else 0 for number in numbers]
     time_ms = np.array(numbers, np.int64)
-    return time_ms * _NS_PER_MS, time_ms < low
+    return time_ms * NS_PER_MS, time_ms < FIRST_MS
 
 
 def _parse_texts(texts: Sequence[str]) -> tuple[Ints, Bools]:
-    """As ``parse_column``, for texts: one pass of array arithmetic for each length that occurs."""
-    time_ns = np.zeros(len(texts), np.int64)
-    odd = np.ones(len(texts), np.bool_)
+    """As ``parse_column``, for texts."""
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    starts = np.cumsum(lengths) - lengths
     # "replace" keeps one byte for each character, so that lengths still count.
     letters = np.frombuffer("".join(texts).encode("ascii", "replace"), np.uint8)
+    starts = np.cumsum(lengths) - lengths
+
+    def block(rows: Ints, length: int) -> npt.NDArray[np.uint8]:
+        if len(rows) == len(texts):
+            return letters.reshape(-1, length)
+        chosen: npt.NDArray[np.uint8] = letters[starts[rows, None] + np.arange(length)]
+        return chosen
+
+    return parse_letters(lengths, block)
+
+
+def parse_letters(
+    lengths: Ints, block: Callable[[Ints, int], npt.NDArray[np.uint8]]
+) -> tuple[Ints, Bools]:
+    """As ``parse_column``, for texts of ASCII: one pass of arithmetic for each length that occurs.
+
+    ``block(rows, length)`` gives the letters of the texts ``rows``, all of them ``length`` long,
+    with the shape (rows, length).
+    """
+    time_ns = np.zeros(len(lengths), np.int64)
+    odd = np.ones(len(lengths), np.bool_)
     counts = np.bincount(np.minimum(lengths, _LONGEST + 1), minlength=_LONGEST + 2).tolist()
     for length in range(_SHORTEST, _LONGEST + 1):
         if not counts[length]:
             continue
         rows = np.flatnonzero(lengths == length)
-        if counts[length] == len(texts):
-            block = np.ascontiguousarray(letters.reshape(-1, length).T)
-        else:
-            block = letters[starts[rows] + np.arange(length)[:, None]]
-        zulu = block[-1] == ord("Z")
+        letters = np.ascontiguousarray(block(rows, length).T)
+        zulu = letters[-1] == ord("Z")
         for chosen, zone_length in ((zulu, 1), (~zulu, len("+02:00"))):
             if chosen.all():
-                time_ns[rows], odd[rows] = _parse_block(block, zone_length)
+                time_ns[rows], odd[rows] = _parse_block(letters, zone_length)
             elif chosen.any():
                 part = rows[chosen]
-                time_ns[part], odd[part] = _parse_block(block[:, chosen], zone_length)
+                time_ns[part], odd[part] = _parse_block(letters[:, chosen], zone_length)
     return time_ns, odd
 
 

@@ -1,0 +1,172 @@
+"""Shapes: what the payloads of one producer have in common, learnt from one of them.
+
+A producer writes the same object over and over; only its texts and numbers differ. A shape is
+such a payload with holes where they stand. What lies between the holes is compared byte for byte,
+so a payload that fits a shape says the same, field for field, as the one that it was learnt from.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from collector.said import UNREADABLE, Said, read
+
+Kind: TypeAlias = Literal["text", "number"]
+
+WORDS: Final = ("type", "service", "environment", "version", "track", "outcome", "subject")
+NAMES: Final = ("id", "ref")
+_FIELDS: Final = frozenset(Said.__struct_fields__)
+# What holds for a shape is looked up for every payload of a batch, so one of many holes costs more
+# than reading its payloads one by one.
+_HOLES_MAX: Final = 80
+_DEPTH_MAX: Final = 16
+# No more than so many bytes in a row are the same in every payload.
+BETWEEN_BYTES: Final = 512
+_TOKEN: Final = re.compile(
+    rb'(?P<space> +)|(?P<text>"[^"]*+")|(?P<number>-?[0-9][0-9.eE+-]*+)'
+    rb"|(?P<word>true|false|null)|(?P<mark>[][{}:,])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Where a text or a number stands: ``field`` is its name, or "" if nobody asks for it;
+    ``attribute`` says that it is one of the attributes. ``quote`` is the number of the quotation
+    mark that opens a text."""
+
+    kind: Kind
+    field: str
+    attribute: bool
+    quote: int
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Bytes that are the same in every payload. They begin at quotation mark ``quote`` less
+    ``before`` bytes; with ``quote`` -1 they end the payload."""
+
+    said: bytes
+    quote: int
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A payload with holes: one more ``between`` than ``holes``, in turn; ``quotes`` marks."""
+
+    quotes: int
+    between: tuple[Between, ...]
+    holes: tuple[Hole, ...]
+    synthetic: bool
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The names of the attributes."""
+        return tuple(hole.field for hole in self.holes if hole.attribute)
+
+
+def learn(payload: bytes) -> Shape | None:
+    """The shape of a payload of printable ASCII without a backslash.
+
+    None if it is no ordinary event, or one whose fields depend on more than their bytes: then it
+    has to be read by itself.
+    """
+    try:
+        said = read(payload)
+    except UNREADABLE:
+        return None
+    holes = _holes(payload)
+    if holes is None or not _ordinary(holes, said):
+        return None
+    between: list[Between] = []
+    end = 0
+    for place in range(len(holes) + 1):
+        begin = end
+        if place < len(holes):
+            first, end = holes[place].begin, holes[place].end
+        else:
+            first = len(payload)
+        piece = payload[begin:first]
+        mark = piece.find(b'"')
+        if len(piece) > BETWEEN_BYTES or (mark < 0 and place < len(holes)):
+            return None  # of two numbers side by side nothing says where the first of them ends
+        quote = payload.count(b'"', 0, begin + mark) if mark >= 0 else -1
+        between.append(Between(piece, quote, max(mark, 0)))
+    return Shape(
+        quotes=payload.count(b'"'),
+        between=tuple(between),
+        holes=tuple(hole.hole for hole in holes),
+        synthetic=said.synthetic is True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    hole: Hole
+    begin: int
+    end: int
+
+
+def _holes(payload: bytes) -> list[_Found] | None:
+    """The texts and numbers that are values, with their fields; None if a name stands twice."""
+    found: list[_Found] = []
+    named: set[tuple[bytes | None, ...]] = set()
+    path: list[bytes | None] = []  # the names of the objects around; None for an array
+    name, quotes, wants_name = b"", 0, False
+    for token in _TOKEN.finditer(payload):
+        kind, said = token.lastgroup, token.group()
+        if kind == "mark":
+            if said in b"{[":
+                path.append(None if said == b"[" else name)
+                if len(path) > _DEPTH_MAX:
+                    return None
+            elif said in b"}]":
+                path.pop()
+            wants_name = said in b"{," and path[-1] is not None
+        elif kind == "text" and wants_name:
+            name, wants_name = said[1:-1], False
+            where = (*path, name)
+            if where in named:
+                return None
+            named.add(where)
+        elif kind in {"text", "number"}:
+            inside = 1 if kind == "text" else 0
+            hole = _hole("text" if inside else "number", path, name, quotes)
+            found.append(_Found(hole, token.start() + inside, token.end() - inside))
+        quotes += 2 * (kind == "text")
+        if len(found) > _HOLES_MAX:
+            return None
+    return found
+
+
+def _hole(kind: Kind, path: list[bytes | None], name: bytes, quote: int) -> Hole:
+    if len(path) == 1 and name.decode() in _FIELDS:
+        return Hole(kind, name.decode(), attribute=False, quote=quote)
+    if len(path) == 2 and path[1] == b"attributes":
+        return Hole(kind, name.decode(), attribute=True, quote=quote)
+    return Hole(kind, "", attribute=False, quote=quote)
+
+
+def _ordinary(holes: list[_Found], said: Said) -> bool:
+    """Whether all that the event says stands in holes of the right kind."""
+    fields = {found.hole.field: found.hole.kind for found in holes if not found.hole.attribute}
+    texts = {name for name in (*WORDS, *NAMES) if getattr(said, name) is not None}
+    if isinstance(said.time, str):
+        texts.add("time")
+    return (
+        all(fields.get(name) == "text" for name in texts)
+        and fields.get("time") == ("text" if isinstance(said.time, str) else "number")
+        and fields.get("value") == (None if said.value is None else "number")
+        and _attributes(said) == [found.hole.field for found in holes if found.hole.attribute]
+    )
+
+
+def _attributes(said: Said) -> list[str] | None:
+    try:
+        return list(msgspec.json.decode(said.attributes, type=dict[str, str] | None) or ())
+    except UNREADABLE:
+        return None
