@@ -37,8 +37,8 @@ def reader(path: Path) -> Read:
     if root is Root.MESSAGE:
         whole = _inside(path.steps)
         return lambda _, context: whole(context.root, context)
-    if root is Root.HEADER or root is Root.KEY:
-        return _header(path.steps[0] if path.steps else root.value)
+    if root is Root.HEADER:
+        return _header(path.steps[0])
     return _OF_MESSAGE[root]
 
 

@@ -89,7 +89,6 @@ class Root(StrEnum):
     PARTITION = "$partition"
     OFFSET = "$offset"
     TIMESTAMP = "$timestamp"
-    KEY = "$key"
 
 
 _STEPPED: Final = (Root.ROW, Root.MESSAGE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +14,7 @@ from collector.decode import decode
 from collector.mapping import mapped_form
 from collector.mapping_terms import (
     FIELDS,
+    Ambiguous,
     Condition,
     Constant,
     Elapsed,
@@ -24,6 +25,7 @@ from collector.mapping_terms import (
     Mapped,
     Path,
     Taken,
+    TimeFormat,
     path,
 )
 from collector.source import Message
@@ -34,7 +36,7 @@ LIMITS = Limits(line_bytes=4_096, reject_payload_bytes=512)
 paths = st.one_of(
     st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map(".".join),
     st.sampled_from(
-        ["$key", "$topic", "$partition", "$offset", "$place", "$timestamp", "$index",
+        ["$topic", "$partition", "$offset", "$place", "$timestamp", "$index",
          "$header.h", "$message", "$message.a"]
     ),
 ).map(path)  # fmt: skip
@@ -79,7 +81,13 @@ takens = st.lists(paths, min_size=1, max_size=3).map(lambda found: Taken(tuple(f
 joins = st.lists(st.one_of(paths, words.map(Constant)), min_size=1, max_size=3).map(
     lambda parts: Joined(tuple(parts))
 )
-formats = st.sampled_from(["", "iso", "local", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns"])
+formats: st.SearchStrategy[TimeFormat] = st.sampled_from(
+    ["", "iso", "local", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns"]
+)
+ambiguities: st.SearchStrategy[Ambiguous] = st.sampled_from(
+    ["nearest", "earlier", "later", "refuse"]
+)
+decimals: st.SearchStrategy[Literal[".", ","]] = st.sampled_from([".", ","])
 zones = st.sampled_from(["", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
 instants = st.builds(Expression, source=st.one_of(takens, joins), format=formats, zone=zones)
 
@@ -88,7 +96,7 @@ instants = st.builds(Expression, source=st.one_of(takens, joins), format=formats
 def expressions(draw: st.DrawFn, name: str, kind: Kind) -> Expression:
     """Any expression that is valid for a field."""
     constant = constants(kind, name)
-    sources = [takens, joins, constant.map(Constant)]
+    sources: list[st.SearchStrategy[Any]] = [takens, joins, constant.map(Constant)]
     if kind is Kind.NUMBER:
         sources.append(st.builds(Elapsed, instants, instants))
     return Expression(
@@ -98,17 +106,17 @@ def expressions(draw: st.DrawFn, name: str, kind: Kind) -> Expression:
         default=draw(st.none() | constant),
         scale=draw(st.sampled_from([1.0, 0.001, 0.01, 60.0, -1.0])),
         offset=draw(st.sampled_from([0.0, 1.0])),
-        decimal=draw(st.sampled_from([".", ","])),
+        decimal=draw(decimals),
         format=draw(formats),
         zone=draw(zones),
-        ambiguous=draw(st.sampled_from(["nearest", "earlier", "later", "refuse"])),
+        ambiguous=draw(ambiguities),
     )
 
 
 @st.composite
 def conditions(draw: st.DrawFn) -> Condition:
     """Any condition."""
-    test = draw(st.sampled_from(["in", "not_in", "exists", "absent", "prefix"]))
+    test: Any = draw(st.sampled_from(["in", "not_in", "exists", "absent", "prefix"]))
     return Condition(draw(paths), test, tuple(draw(st.lists(words, max_size=2))))
 
 
@@ -143,7 +151,7 @@ messages = st.builds(
     Message,
     payload=st.none() | payloads,
     place=st.sampled_from(["orders/3@1", "", "x" * 400, "/in/ä.ndjson@3"]),
-    headers=st.dictionaries(st.sampled_from(["h", "$key"]), st.binary(max_size=20)),
+    headers=st.dictionaries(st.sampled_from(["h", "i"]), st.binary(max_size=20)),
     time_ms=st.none() | st.integers(0, 2**50),
 )
 

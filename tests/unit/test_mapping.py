@@ -1,4 +1,4 @@
-"""Foreign messages become lines of our events: fields, rows, ids, markers, and what is refused."""
+"""Foreign messages become lines of our events: rows, ids, markers, and what is refused."""
 
 from __future__ import annotations
 
@@ -21,66 +21,9 @@ from collector.mapping_terms import (
     Mapped,
     MappingError,
     Path,
-    Taken,
     path,
 )
-from collector.source import Formed, Message
-
-ORDER: dict[str, Any] = {
-    "art": "AUFTRAG",
-    "auftrag": {"nummer": "A-7", "erfasst": "2026-05-21T10:00:00.123Z"},
-    "status": 10,
-    "betrag": 1250,
-    "positionen": [{"sku": "X1", "menge": 3}, {"sku": "X2", "menge": 5}],
-}
-
-
-def take(*texts: str, **more: Any) -> Expression:
-    """What stands at the first of these paths."""
-    return Expression(source=Taken(tuple(path(text) for text in texts)), **more)
-
-
-def fixed(value: str | float | bool) -> Expression:
-    """The same for every message."""
-    return Expression(source=Constant(value))
-
-
-def mapping(name: str = "map", **more: Any) -> EventMapping:
-    """A mapping of the order; ``fields`` and the rest may be given."""
-    fields = {
-        "time": take("auftrag.erfasst"),
-        "type": fixed("order.submitted"),
-        "service": fixed("erp"),
-        **more.pop("fields", {}),
-    }
-    id_from = more.pop("id_from", "field" if "id" in fields else "place")
-    return EventMapping(name=name, fields=tuple(fields.items()), id_from=id_from, **more)
-
-
-def formed(mappings: EventMapping | Mapped, said: object, **more: Any) -> Formed:
-    """What a message becomes; ``limits`` and the rest of the message may be given."""
-    limits = more.pop("limits", Limits())
-    mapped = mappings if isinstance(mappings, Mapped) else Mapped((mappings,))
-    payload = said if isinstance(said, bytes | None) else json.dumps(said).encode()
-    message = Message(payload, more.pop("place", "orders/3@1201"), **more)
-    return mapped_form(mapped, name="erp", limits=limits)(message)
-
-
-def event(mappings: EventMapping | Mapped, said: object, **more: Any) -> dict[str, Any]:
-    """The only event of a message, which decode takes."""
-    (line,) = formed(mappings, said, **more).lines
-    batch = decode([line], attributes=frozenset(), limits=Limits())
-    assert not batch.rejects, batch.rejects[0].detail
-    found: dict[str, Any] = json.loads(line)
-    return found
-
-
-def fault(mappings: EventMapping | Mapped, said: object, **more: Any) -> str:
-    """Why the only line of a message is refused."""
-    (line,) = formed(mappings, said, **more).lines
-    found = refused.read(line)
-    assert found is not None, line
-    return f"{found.reason.value}: {found.what}"
+from tests.unit.mapped import ORDER, event, fault, fixed, formed, mapping, take
 
 
 def test_an_order_of_an_erp_becomes_our_event() -> None:
@@ -123,7 +66,6 @@ def test_an_order_of_an_erp_becomes_our_event() -> None:
         ("$timestamp", "1779357600000"),
         ("$index", "0"),
         ("$header.x.y-z", "head"),
-        ("$key", "A-7"),
         ("status", "10"),
         ("wahr", "true"),
         ("null", None),
@@ -141,7 +83,7 @@ def test_a_path_leads_to_what_stands_there(text: str, found: str | None) -> None
         mapping(fields={"subject": take(text)}),
         said,
         place="eu/orders/3@1201",
-        headers={"x.y-z": b"head", "$key": b"A-7"},
+        headers={"x.y-z": b"head"},
         time_ms=1779357600000,
     )
     assert made.get("subject") == found
@@ -191,85 +133,6 @@ def test_only_messages_that_are_wanted_become_events(condition: Condition, wante
 
 def test_a_tombstone_is_ignored() -> None:
     assert formed(mapping(), None).ignored == "tombstone"
-
-
-@pytest.mark.parametrize(
-    ("decimal", "text", "value"),
-    [
-        (".", "12.5", 12.5),
-        (".", "1,234.5", 1234.5),
-        (".", "12.50-", -12.5),
-        (".", "1e3", 1000.0),
-        (",", "12,5", 12.5),
-        (",", "1.234,5", 1234.5),
-        (",", "1.234", 1234.0),
-        (",", "-7", -7.0),
-    ],
-)
-def test_a_number_that_is_written_as_text_is_read(decimal: Any, text: str, value: float) -> None:
-    made = mapping(fields={"value": take("menge", decimal=decimal)})
-    assert event(made, {**ORDER, "menge": text})["value"] == value
-
-
-@pytest.mark.parametrize(
-    ("menge", "why"),
-    [
-        ("abc", "map.value: field menge: 'abc' is not a number"),
-        ("12,5", "'12,5' is not a number; is `decimal: ','` meant?"),
-        ("-1-", "'-1-' is not a number"),
-        ("1" * 99, "is not a number"),
-        (True, "a bool is not a number"),
-        ([], "an array is not a number"),
-        (1e300, "is beyond what a value may be"),
-        ("1e999", "is beyond what a value may be"),
-    ],
-)
-def test_what_is_no_number_is_refused_with_its_field_and_value(menge: object, why: str) -> None:
-    assert why in fault(mapping(fields={"value": take("menge")}), {**ORDER, "menge": menge})
-
-
-def test_a_number_is_scaled_without_error_for_thousandths_and_moved() -> None:
-    made = mapping(fields={"value": take("ms", scale=0.001)})
-    assert event(made, {**ORDER, "ms": 2123})["value"] == 2.123
-    moved = mapping(fields={"value": take("ms", scale=2.0, offset=-4.0)})
-    assert event(moved, {**ORDER, "ms": 3})["value"] == 2.0
-
-
-def test_what_the_table_does_not_name_is_refused_or_becomes_the_other_value() -> None:
-    table = (("10", "ok"), ("true", "ok"))
-    strict = mapping(fields={"outcome": take("status", table=table)})
-    loose = mapping(fields={"outcome": take("status", table=table, otherwise="failed")})
-    said = {**ORDER, "status": 55}
-    assert fault(strict, said) == "mapping: map.outcome: field status: 55 is not in the table"
-    assert event(loose, said)["outcome"] == "failed"
-    assert event(loose, {**ORDER, "status": True})["outcome"] == "ok"
-    assert event(strict, {**ORDER, "status": "10"})["outcome"] == "ok"
-    assert "outcome" not in event(strict, {**ORDER, "status": None})
-
-
-def test_the_first_path_where_anything_stands_is_taken_and_else_the_default() -> None:
-    made = mapping(fields={"subject": take("kunde", "auftrag.nummer", default="nobody")})
-    assert event(made, ORDER)["subject"] == "A-7"
-    assert event(made, {**ORDER, "kunde": "K1"})["subject"] == "K1"
-    assert event(made, {"auftrag": {"erfasst": 1779357600000}})["subject"] == "nobody"
-
-
-@pytest.mark.parametrize(
-    ("fields", "said", "why"),
-    [
-        ({"subject": take("auftrag")}, ORDER, "map.subject: field auftrag: an object is no text"),
-        ({"subject": take("x")}, {**ORDER, "x": "a\tb"}, "field x is 'a\\tb', with '\\t'"),
-        ({"subject": take("x")}, {**ORDER, "x": "é" * 200}, "field x has over 256 bytes"),
-        ({"type": take("x")}, ORDER, "map.type: nothing stands where it is taken from"),
-        ({"track": take("art")}, ORDER, "field art: 'AUFTRAG' is neither canary nor baseline"),
-        ({"synthetic": take("art")}, ORDER, "field art: 'AUFTRAG' is neither true nor false"),
-        ({"time": take("x")}, {**ORDER, "x": "soon"}, "map.time: field x: 'soon' is not RFC 3339"),
-    ],
-)
-def test_what_cannot_be_mapped_is_refused_with_the_part_of_the_mapping(
-    fields: dict[str, Expression], said: object, why: str
-) -> None:
-    assert why in fault(mapping(fields=fields), said)
 
 
 @pytest.mark.parametrize(

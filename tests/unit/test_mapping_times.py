@@ -10,7 +10,7 @@ from analyzers.facts import NS_PER_S
 from collector.mapping_terms import Elapsed, Expression, MappingError, Taken, path
 from collector.mapping_times import time_reader, written
 from collector.times import parse
-from tests.unit.test_mapping import ORDER, event, fault, mapping, take
+from tests.unit.mapped import ORDER, event, fault, mapping, take
 
 
 def read(value: object, near_ms: int | None = None, **more: Any) -> int | str:
