@@ -1,0 +1,79 @@
+"""OTLP answers: what was accepted and what was not, and errors, in protobuf and in JSON."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_pb
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_pb
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
+
+from collector.otlp.door import Outcome
+from collector.otlp.rules import Encoding, Signal
+
+_REJECTED: Final = {
+    Signal.LOGS: "rejectedLogRecords",
+    Signal.METRICS: "rejectedDataPoints",
+    Signal.TRACES: "rejectedSpans",
+}
+# What a message may hold of words that came in with the request.
+_MESSAGE_CHARACTERS: Final = 1_000
+
+
+def accepted(signal: Signal, encoding: Encoding, outcome: Outcome) -> bytes:
+    """The body of an answer to a request that was kept; empty of words if all of it was used."""
+    message = outcome.message[:_MESSAGE_CHARACTERS]
+    if encoding is Encoding.JSON:
+        if not message:
+            return b"{}"
+        # A 64-bit integer, which the JSON of protobuf writes as text.
+        partial = {_REJECTED[signal]: str(outcome.rejected), "errorMessage": message}
+        return msgspec.json.encode({"partialSuccess": partial})
+    return _response(signal, outcome.rejected, message).SerializeToString()
+
+
+def _response(
+    signal: Signal, rejected: int, message: str
+) -> (
+    logs_pb.ExportLogsServiceResponse
+    | metrics_pb.ExportMetricsServiceResponse
+    | trace_pb.ExportTraceServiceResponse
+):
+    match signal:
+        case Signal.LOGS:
+            logs = logs_pb.ExportLogsServiceResponse()
+            if message:
+                logs.partial_success.rejected_log_records = rejected
+                logs.partial_success.error_message = message
+            return logs
+        case Signal.METRICS:
+            metrics = metrics_pb.ExportMetricsServiceResponse()
+            if message:
+                metrics.partial_success.rejected_data_points = rejected
+                metrics.partial_success.error_message = message
+            return metrics
+        case Signal.TRACES:
+            traces = trace_pb.ExportTraceServiceResponse()
+            if message:
+                traces.partial_success.rejected_spans = rejected
+                traces.partial_success.error_message = message
+            return traces
+
+
+def status(code: int, message: str, encoding: Encoding, *, retry_after_s: int = 0) -> bytes:
+    """An error as ``google.rpc.Status``; with a time after which trying again may help."""
+    message = message[:_MESSAGE_CHARACTERS]
+    if encoding is Encoding.JSON:
+        return msgspec.json.encode({"code": code, "message": message})
+    details = []
+    if retry_after_s:
+        packed = Any()
+        packed.Pack(RetryInfo(retry_delay=Duration(seconds=retry_after_s)))
+        details.append(packed)
+    body: bytes = Status(code=code, message=message, details=details).SerializeToString()
+    return body
