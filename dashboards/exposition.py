@@ -31,7 +31,14 @@ from dashboards.instruments import (
     WORST_SEGMENTS,
     Instrument,
 )
-from dashboards.snapshot import SECONDS_BOUNDS, Distribution, Reader, Release, Snapshot
+from dashboards.snapshot import (
+    SECONDS_BOUNDS,
+    Distribution,
+    Reader,
+    Release,
+    Snapshot,
+    SourceVitals,
+)
 
 TOTAL: Final = "total"  # the segment label of a total; others read name=value
 
@@ -190,6 +197,10 @@ def _single(value: float | None) -> list[Sample]:
     return [] if value is None else [((), float(value))]
 
 
+def _of_sources(snapshot: Snapshot, value: Callable[[SourceVitals], float]) -> list[Sample]:
+    return [((one.label,), float(value(one))) for one in snapshot.vitals.sources]
+
+
 def _seconds(time_ns: int | None) -> list[Sample]:
     return [] if time_ns is None else [((), time_ns / NS_PER_S)]
 
@@ -223,6 +234,16 @@ _PLAIN: Final[Mapping[str, Callable[[Snapshot], list[Sample]]]] = {
     "checkpoint_age_seconds": lambda s: _single(s.vitals.checkpoint_age_s),
     "requests_refused_total": lambda s: [
         ((error,), float(count)) for error, count in sorted(s.vitals.requests_refused.items())
+    ],
+    "source_up": lambda s: _of_sources(s, lambda one: not one.trouble),
+    "source_behind": lambda s: _of_sources(s, lambda one: one.behind),
+    "source_payloads_total": lambda s: _of_sources(s, lambda one: one.read),
+    "source_rejected_total": lambda s: _of_sources(s, lambda one: one.rejected),
+    "source_duplicates_total": lambda s: _of_sources(s, lambda one: one.duplicates),
+    "source_ignored_total": lambda s: [
+        ((one.label, kind), float(count))
+        for one in s.vitals.sources
+        for kind, count in sorted(one.ignored.items())
     ],
     "queue_events": lambda s: _single(s.vitals.queue_events.value),
     "queue_events_limit": lambda s: _single(s.vitals.queue_events.limit),

@@ -43,6 +43,7 @@ def _histogram(name: str, text: str) -> Instrument:
 
 
 _ONE: Final = "one series"
+_SOURCES: Final = "the configured sources"
 _NEWEST: Final = f"newest releases first, all metrics together {SERIES_LIMIT} series"
 
 INSTRUMENTS: Final = (
@@ -183,6 +184,29 @@ INSTRUMENTS: Final = (
         ("error",),
         "Requests with events or markers that were turned away whole, by error.",
         "the errors that the intake knows",
+        "1",
+    ),
+    # Sources that are read.
+    *(
+        _gauge(f"source_{name}", ("source",), text, _SOURCES, "1")
+        for name, text in (
+            ("up", "Whether a source is read: 1, or 0 while it does not answer or has stopped."),
+            ("behind", "Partitions or files of which more waits than has been read."),
+        )
+    ),
+    *(
+        _counter(f"source_{name}_total", ("source",), text, _SOURCES, "1")
+        for name, text in (
+            ("payloads", "Payloads read since the process started, repeated ones too."),
+            ("rejected", "Payloads of a source that were rejected since the process started."),
+            ("duplicates", "Payloads of a source that had counted before."),
+        )
+    ),
+    _counter(
+        "source_ignored_total",
+        ("source", "kind"),
+        "Messages of a source that are no events and no faults, by kind.",
+        "the configured sources and the kinds that plimsoll knows",
         "1",
     ),
     # Bounds: each with its limit beside it.

@@ -89,6 +89,21 @@ class Gauge:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceVitals:
+    """How one source that is read is doing. ``trouble`` is empty where there is none; ``behind``
+    is the number of its partitions or files of which more waits than has been read."""
+
+    label: str
+    trouble: str = ""
+    stopped: bool = False
+    read: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    behind: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """How this process is doing; starts anew with it. ``None`` is not known yet."""
 
@@ -104,6 +119,7 @@ class Vitals:
     judgement: Distribution = Distribution()
     commit: Distribution = Distribution()
     requests_refused: Mapping[str, int] = field(default_factory=dict)
+    sources: tuple[SourceVitals, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ timer: while one turn is being written to disk, the next one's requests gather.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from dashboards.api.page_data import Evidence
 from dashboards.snapshot import Distribution, Gauge, Snapshot, Vitals
 from pipeline.clock import StreamClock
 from pipeline.pieces import Answers, Incoming, grouped
+from pipeline.sources import Pulling
 
 # What one turn may bring. An event of the catalogue touches up to about forty cells of 100 bytes:
 # at ten times as many events, a batch in which nothing repeats would not fit into one transaction,
@@ -88,6 +89,10 @@ class Turns(Protocol):
     def stream_ns(self) -> int | None:
         """How far the stream had come at the last commit."""
 
+    @property
+    def positions(self) -> Mapping[str, str]:
+        """How far each source had been read when the state was loaded."""
+
     def snapshot(self) -> Snapshot:
         """What the state says as of the last commit."""
 
@@ -126,6 +131,7 @@ class Engine:
         now_s: Callable[[], float],
         say: Callable[[str], None],
         refused: Callable[[], dict[str, int]],
+        sources: Sequence[Pulling] = (),
     ) -> None:
         self._room = room
         self._load = load
@@ -134,6 +140,7 @@ class Engine:
         self._now_s = now_s
         self._report = Report(say)
         self._refused = refused
+        self._sources = sources
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="turns")
         self._turns: Turns | None = None
         self._snapshot = Snapshot()
@@ -168,6 +175,7 @@ class Engine:
             judgement=self._judgement,
             commit=self._commit,
             requests_refused=self._refused(),
+            sources=tuple(one.vitals for one in self._sources),
         )
         return replace(
             self._snapshot,
@@ -190,6 +198,7 @@ class Engine:
 
         Whatever ends it, every request that still waits is told that it was not kept.
         """
+        reading: list[asyncio.Task[None]] = []
         try:
             turns = await self._in_worker(self._load)
             self._clock.anchor(turns.stream_ns)
@@ -198,15 +207,22 @@ class Engine:
             self._turns = turns
             if not self._stopping:
                 self._room.open()
+                reading = [asyncio.create_task(one.run(turns.positions)) for one in self._sources]
             while not self._stopping or len(self._room):
                 await self._room.wait(timeout_s=self._until_tick_s())
                 if self._company:
                     await asyncio.sleep(GATHER_S)
                 await self._step(turns)
+                for task in reading:
+                    if task.done():
+                        task.result()  # a mistake of ours in there ends the daemon
         finally:
+            for one in self._sources:
+                one.stop()
             self._room.close("the daemon has stopped; send it again when it is back")
             for request in self._room.take(events=self._room.events, size=self._room.size):
                 request.fail(ClosedError("the daemon has stopped before this was kept"))
+            await asyncio.gather(*reading, return_exceptions=True)
             self._report.flush()
             self._turns = None
             self._worker.shutdown()
@@ -215,6 +231,8 @@ class Engine:
         """Ends ``run`` once everything that waits has had its turn."""
         self._stopping = True
         self._ending.set()
+        for one in self._sources:
+            one.stop()
         self._room.close("the daemon is stopping; send it again when it is back")
 
     async def _step(self, turns: Turns) -> None:

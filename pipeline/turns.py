@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,6 +82,7 @@ class KeptTurns:
         seen: Seen,
         *,
         sequence: int = 0,
+        positions: Mapping[str, str] | None = None,
         channels: tuple[str, ...] = (),
         pace: Pace | None = None,
     ) -> None:
@@ -92,6 +93,7 @@ class KeptTurns:
         self._reader = Reader(given.policy, seen, knows=knows)
         self._progress = Progress()
         self._sequence = sequence
+        self.positions = positions or {}
         self._channels = channels
         self._pace = pace or Pace()
         self._drawn: dict[tuple[str, int | None, int], Evidence] = {}
@@ -128,7 +130,16 @@ class KeptTurns:
                 f"the state in {checkpoint.path} cannot be understood ({error}): put a backup in "
                 "its place, use the version that wrote it, or choose another --state directory"
             ) from error
-        return cls(checkpoint, given, state, seen, sequence=saved.seq, channels=channels, pace=pace)
+        return cls(
+            checkpoint,
+            given,
+            state,
+            seen,
+            sequence=saved.seq,
+            positions=saved.positions,
+            channels=channels,
+            pace=pace,
+        )
 
     @property
     def stream_ns(self) -> int | None:
