@@ -213,7 +213,8 @@ class Reject(msgspec.Struct, frozen=True, kw_only=True):
     right; ``payload`` is cut to a limit. Where they could be read, ``time_ns``, ``environment``,
     ``service``, ``version`` and ``track`` say whose it is, so that a release that breaks the
     message format is seen (metric ``event_validity``). ``source`` and ``position`` say where it
-    came from: ``kafka:orders/3`` and an offset, ``http`` and its place in the request.
+    came from: ``kafka:orders/3`` and an offset, ``http`` and its place in the request. With
+    ``original`` the payload is the message as its source has it, before any mapping.
     """
 
     index: int
@@ -228,6 +229,7 @@ class Reject(msgspec.Struct, frozen=True, kw_only=True):
     key: tuple[int, int] = (0, 0)
     source: str = ""
     position: int = -1
+    original: bool = False
 
 
 class Ignored(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,14 +14,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from analyzers.facts import Reject
-from collector import blobs, outbox_rows, turn_rows
+from collector import blobs, outbox_rows, reject_rows, tally, turn_rows
 from collector.blobs import Merge
 from collector.entry import (
     Bounds,
@@ -32,9 +32,11 @@ from collector.entry import (
     IntakeSpan,
     KeptVerdict,
     Move,
+    RefusedAgain,
     Saved,
 )
 from collector.outbox_rows import NewNotice, QueuedNotice
+from collector.reject_rows import KeptReject, Sought
 from collector.state_file import (
     FILE,
     CheckpointError,
@@ -70,6 +72,7 @@ __all__ = [
     "Forgotten",
     "IntakeForgotten",
     "IntakeSpan",
+    "KeptReject",
     "KeptVerdict",
     "Move",
     "NewNotice",
@@ -79,7 +82,9 @@ __all__ = [
     "OlderSchema",
     "QueuedNotice",
     "ReadOnly",
+    "RefusedAgain",
     "Saved",
+    "Sought",
     "StateInUse",
     "TooLarge",
     "Unavailable",
@@ -218,7 +223,7 @@ class Checkpoint:
                 turn_rows.write(db, seq, entry, ready, self._bounds)
                 # 3. What others must hear of it.
                 over = outbox_rows.insert(db, seq, entry.notices, self._bounds.outbox)
-                turn_rows.add(db, "outbox_overflowed", over)
+                tally.add(db, "outbox_overflowed", over)
             self._seq = seq
         return seq
 
@@ -240,7 +245,19 @@ class Checkpoint:
     def rejects(self, limit: int = 100) -> list[Reject]:
         """The newest rejects, newest first."""
         with self._reading() as db:
-            return turn_rows.rejects(db, limit)
+            return reject_rows.newest(db, limit)
+
+    def kept_rejects(
+        self, sought: Sought, *, limit: int = 100, newest_first: bool = False
+    ) -> list[KeptReject]:
+        """At most ``limit`` of the rejects that are sought, with their rows, by row number."""
+        with self._reading() as db:
+            return reject_rows.find(db, sought, limit=limit, newest_first=newest_first)
+
+    def drop_rejects(self, rows: Sequence[int]) -> int:
+        """Lets rejects go that turned out to be nothing to keep; how many there were."""
+        with self._writing() as db:
+            return reject_rows.drop(db, rows)
 
     def intake_span(self) -> IntakeSpan:
         """Which part of the intake log is kept."""

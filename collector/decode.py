@@ -187,7 +187,8 @@ def _read_odd(row: int, payload: bytes, pile: _Pile, limits: Limits) -> None:
             environment=told.environment or None,
             version=told.version or None,
         )
-        pile.rejects.append(reject(row, told.original, told.fault, said, limits=limits))
+        made = reject(row, told.original, told.fault, said, limits=limits)
+        pile.rejects.append(msgspec.structs.replace(made, original=True))
         return
     loose = read_again(payload)
     if not isinstance(loose, Loose):

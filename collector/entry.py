@@ -12,12 +12,14 @@ from collector.outbox_rows import NewNotice
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How much is kept of what would grow: bytes on disk of the intake log and of past verdicts,
-    rows of rejects, and rows of notices (waiting, repeating and finished ones each)."""
+    rows of rejects, and rows of notices (waiting, repeating and finished ones each).
+    ``reject_payload_bytes`` is where the payload of a reject has been cut."""
 
     intake_bytes: int = 1 << 30
     verdict_bytes: int = 1 << 30
     rejects: int = 10_000
     outbox: int = 10_000
+    reject_payload_bytes: int = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,22 @@ class KeptVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedAgain:
+    """A kept reject that was tried once more and refused: its row, and why now."""
+
+    row: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """Everything that one turn changed. Empty bytes and tuples write nothing.
 
     ``stream_ns`` is the stream's time at the turn, by which ``Checkpoint.forget`` trims;
     ``seen_newest_ns`` the newest event time among the ids in ``seen``; ``memory`` None keeps the
-    earlier one.
+    earlier one. ``replayed`` are the rows of kept rejects whose payloads this turn takes, so that
+    they are rejects no more; ``refused_again`` those that it refuses once more.
     """
 
     intake: bytes = b""
@@ -58,6 +70,8 @@ class Entry:
     notices: tuple[NewNotice, ...] = ()
     memory: bytes | None = None
     positions: tuple[Move, ...] = ()
+    replayed: tuple[int, ...] = ()
+    refused_again: tuple[RefusedAgain, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

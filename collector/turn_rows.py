@@ -8,13 +8,11 @@ Every function takes the connection of a transaction that its caller has begun.
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from analyzers.facts import Reject
-from collector import blobs
+from collector import blobs, reject_rows, tally
 from collector.blobs import PACKED
 from collector.entry import Bounds, Counts, Entry, IntakeSpan, KeptVerdict, Move, Saved
 from collector.packing import Packed, pack, unpack
@@ -54,8 +52,8 @@ def write(
             f"INSERT INTO intake (seq, stream_ns, {PACKED}) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (seq, entry.stream_ns, *ready.intake.columns()),
         )
-        add(db, "intake_turns", 1)
-        add(db, "intake_bytes", len(ready.intake.body))
+        tally.add(db, "intake_turns", 1)
+        tally.add(db, "intake_bytes", len(ready.intake.body))
     if ready.cells:
         blobs.insert(db, "cells", seq, 0, ready.cells)
     if ready.seen:
@@ -77,53 +75,8 @@ def write(
             for verdict, body in zip(entry.verdicts, ready.verdicts, strict=True)
         ],
     )
-    add(db, "verdict_bytes", sum(len(body.body) for body in ready.verdicts))
-    if entry.rejects:
-        _write_rejects(db, seq, entry, bounds.rejects)
-
-
-def _write_rejects(db: sqlite3.Connection, seq: int, entry: Entry, bound: int) -> None:
-    """Keeps the newest rejects up to ``bound``, and counts those that had to go."""
-    newest = entry.rejects[max(0, len(entry.rejects) - bound) :]
-    db.executemany(
-        "INSERT INTO rejects (seq, stream_ns, place, reason, detail, payload, time_ns, "
-        "environment, service, version, track) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                seq,
-                entry.stream_ns,
-                reject.index,
-                reject.reason,
-                _storable(reject.detail),
-                reject.payload,
-                # Rejected input may say anything, also a time beyond what a column holds.
-                reject.time_ns if abs(reject.time_ns or 0) <= INT64_MAX else None,
-                _storable(reject.environment),
-                _storable(reject.service),
-                _storable(reject.version),
-                _storable(reject.track),
-            )
-            for reject in newest
-        ],
-    )
-    over = max(0, _reject_count(db) - bound)
-    db.execute(
-        "DELETE FROM rejects WHERE id IN (SELECT id FROM rejects ORDER BY id LIMIT ?)", (over,)
-    )
-    add(db, "rejects_dropped", over + len(entry.rejects) - len(newest))
-
-
-def _reject_count(db: sqlite3.Connection) -> int:
-    # Ids have no gap, since only the oldest go: the count without reading every payload's page.
-    (count,) = db.execute(
-        "SELECT COALESCE((SELECT MAX(id) FROM rejects) - (SELECT MIN(id) FROM rejects) + 1, 0)"
-    ).fetchone()
-    return int(count)
-
-
-def _storable(text: str) -> str:
-    # A lone surrogate, which JSON can spell and UTF-8 cannot, is kept as its escape.
-    return text.encode("utf-8", "backslashreplace").decode()
+    tally.add(db, "verdict_bytes", sum(len(body.body) for body in ready.verdicts))
+    reject_rows.write(db, seq, entry, bounds)
 
 
 def move(db: sqlite3.Connection, path: Path, moved: Move) -> None:
@@ -139,20 +92,6 @@ def move(db: sqlite3.Connection, path: Path, moved: Move) -> None:
         "INSERT OR REPLACE INTO positions (source, position) VALUES (?, ?)",
         (moved.source, moved.after),
     )
-
-
-def add(db: sqlite3.Connection, name: str, amount: int) -> None:
-    """Adds to a total that is kept beside the rows."""
-    if amount:
-        db.execute(
-            "INSERT INTO tally (name, total) VALUES (?, ?) "
-            "ON CONFLICT (name) DO UPDATE SET total = total + excluded.total",
-            (name, amount),
-        )
-
-
-def _totals(db: sqlite3.Connection) -> dict[str, int]:
-    return defaultdict(int, db.execute("SELECT name, total FROM tally"))
 
 
 def load(db: sqlite3.Connection, path: Path) -> Saved:
@@ -191,29 +130,6 @@ def _verdict(path: Path, row: tuple[str, int, str, int, int, bytes]) -> KeptVerd
     return KeptVerdict(deployment, as_of_ns, unpack(packed_body, path, "a verdict"))
 
 
-def rejects(db: sqlite3.Connection, limit: int) -> list[Reject]:
-    """The newest rejects, newest first."""
-    rows = db.execute(
-        "SELECT place, reason, detail, payload, time_ns, environment, service, version, track "
-        "FROM rejects ORDER BY id DESC LIMIT ?",
-        (limit,),
-    )
-    return [
-        Reject(
-            index=place,
-            reason=reason,
-            detail=detail,
-            payload=payload,
-            time_ns=time_ns,
-            environment=environment,
-            service=service,
-            version=version,
-            track=track,
-        )
-        for place, reason, detail, payload, time_ns, environment, service, version, track in rows
-    ]
-
-
 def counts(db: sqlite3.Connection, path: Path) -> Counts:
     """How much is kept, and what was dropped over a bound."""
 
@@ -221,24 +137,24 @@ def counts(db: sqlite3.Connection, path: Path) -> Counts:
         (value,) = db.execute(sql).fetchone()
         return int(value)
 
-    tally = _totals(db)
+    told = tally.totals(db)
     pages = one("PRAGMA page_count") * one("PRAGMA page_size")
     wal = path.with_name(path.name + "-wal")
     return Counts(
-        intake_turns=tally["intake_turns"],
-        intake_bytes=tally["intake_bytes"],
+        intake_turns=told["intake_turns"],
+        intake_bytes=told["intake_bytes"],
         cells_blobs=one("SELECT COUNT(*) FROM cells"),
         cells_bytes=one("SELECT COALESCE(SUM(stored), 0) FROM cells"),
         seen_blobs=one("SELECT COUNT(*) FROM seen"),
         seen_bytes=one("SELECT COALESCE(SUM(stored), 0) FROM seen"),
         markers=one("SELECT COUNT(*) FROM markers"),
-        rejects=_reject_count(db),
-        rejects_dropped=tally["rejects_dropped"],
+        rejects=told["rejects"],
+        rejects_dropped=told["rejects_dropped"],
         verdicts=one("SELECT COUNT(*) FROM verdicts"),
-        verdict_bytes=tally["verdict_bytes"],
+        verdict_bytes=told["verdict_bytes"],
         outbox_waiting=one("SELECT COUNT(*) FROM outbox WHERE state = 'waiting'"),
         outbox_given_up=one("SELECT COUNT(*) FROM outbox WHERE state = 'given_up'"),
-        outbox_overflowed=tally["outbox_overflowed"],
+        outbox_overflowed=told["outbox_overflowed"],
         file_bytes=pages,
         wal_bytes=wal.stat().st_size if wal.exists() else 0,
     )
@@ -282,7 +198,7 @@ def trim_intake(
         "SELECT MAX(seq) FROM intake WHERE stream_ns > 0 AND stream_ns < ?", (before_ns or 0,)
     ).fetchone()
     keep_from = max(before_seq or 0, (past or 0) + 1)
-    total = _totals(db)["intake_bytes"]
+    total = tally.totals(db)["intake_bytes"]
     last, gone, freed = 0, 0, 0
     # `stored` stands before the body, so that no body is read here.
     rows = db.execute("SELECT seq, stored FROM intake ORDER BY seq")
@@ -293,8 +209,8 @@ def trim_intake(
     if gone:
         db.execute("DELETE FROM intake WHERE seq <= ?", (last,))
         db.execute("UPDATE fence SET forgotten = ?", (last,))
-        add(db, "intake_turns", -gone)
-        add(db, "intake_bytes", -freed)
+        tally.add(db, "intake_turns", -gone)
+        tally.add(db, "intake_bytes", -freed)
     return gone
 
 
@@ -310,7 +226,7 @@ def trim_verdicts(db: sqlite3.Connection, before_ns: int | None, bound: int) -> 
                 break
             gone.append((row,))
             freed += stored
-    over = _totals(db)["verdict_bytes"] - freed - bound
+    over = tally.totals(db)["verdict_bytes"] - freed - bound
     if over > 0:
         rows = db.execute(
             "SELECT id, stored FROM verdicts WHERE id > ? AND id NOT IN "
@@ -324,7 +240,7 @@ def trim_verdicts(db: sqlite3.Connection, before_ns: int | None, bound: int) -> 
             freed += stored
             over -= stored
     db.executemany("DELETE FROM verdicts WHERE id = ?", gone)
-    add(db, "verdict_bytes", -freed)
+    tally.add(db, "verdict_bytes", -freed)
     return len(gone)
 
 

@@ -99,18 +99,18 @@ def test_a_newer_schema_is_refused_by_writer_and_reader(tmp_path: Path) -> None:
     path = made(tmp_path)
     connect_writing(path, (*STEPS, ADDED)).close()
     for exclusive in (True, False):
-        with pytest.raises(NewerSchema, match=r"has schema 2 .* knows up to 1: upgrade plimsoll"):
+        with pytest.raises(NewerSchema, match=r"has schema 3 .* knows up to 2: upgrade plimsoll"):
             Checkpoint.open(tmp_path, exclusive=exclusive)
 
 
 def test_an_older_schema_is_migrated_by_a_writer_and_keeps_its_rows(tmp_path: Path) -> None:
     path = made(tmp_path)
-    with pytest.raises(OlderSchema, match="has schema 1 and this plimsoll reads 2: let plimsoll"):
+    with pytest.raises(OlderSchema, match="has schema 2 and this plimsoll reads 3: let plimsoll"):
         connect_reading(path, (*STEPS, ADDED))
     with closing(connect_writing(path, (*STEPS, ADDED))) as db:
         assert db.execute("SELECT x FROM extra").fetchall() == [(7,)]
         assert db.execute("SELECT seq FROM fence").fetchall() == [(1,)]
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
     with closing(connect_reading(path, (*STEPS, ADDED))) as db:
         assert db.execute("SELECT COUNT(*) FROM cells").fetchone() == (1,)
 
