@@ -10,28 +10,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import pairwise
 
 import numpy as np
 
 from analyzers import moments
-from analyzers.facts import OK, SLICE_NS, Bools, Column, Facts, Ints, Reject, code
-from analyzers.histogram import buckets
+from analyzers.facts import Bools, Column, Facts, Ints, Reject, code
+from analyzers.grouping import grouped, mixed, runs
 from analyzers.moments import Wide
 from analyzers.policy import Measure, Metric, Policy
+from analyzers.series import Segment, Series, SeriesTable, coded, no_series, union
+from analyzers.tallies import Ground, Split, Tally, attribute, outcome_tallies, tallies
 
-Segment = tuple[tuple[str, str], ...]
-
-
-class Series(NamedTuple):
-    """What a cell is about, apart from time. ``segment`` () is the total."""
-
-    environment: str
-    service: str
-    version: str
-    track: str
-    metric: str
-    segment: Segment
+__all__ = [
+    "Cells",
+    "Segment",
+    "Series",
+    "as_happened",
+    "fed_by",
+    "fold",
+    "merge",
+    "no_cells",
+    "tally",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Cells:
     ``bin_slice``, ``bin_shown``, ``bin``, ``bin_count`` (m,).
     """
 
-    series: tuple[Series, ...]
+    series: Sequence[Series]
     of: Ints
     slice: Ints
     shown: Ints
@@ -64,7 +65,7 @@ class Cells:
     def digest(self) -> str:
         """SHA-256 of every cell by when it happened: equal for equal facts in any order."""
         seen = merge([as_happened(self)])
-        hasher = hashlib.sha256(repr(seen.series).encode())
+        hasher = hashlib.sha256(repr(tuple(seen.series)).encode())
         for column in (
             seen.of, seen.slice, seen.count, seen.failures, seen.sum.hi, seen.sum.lo,
             seen.square.hi, seen.square.lo, seen.bin_of, seen.bin_slice, seen.bin, seen.bin_count,
@@ -100,7 +101,7 @@ def no_cells() -> Cells:
     """No cell at all."""
     e = np.empty(0, np.int64)
     w = moments.zeros(0)
-    return Cells((), e, e, e, e, e, w, w, e, e, e, e, e)
+    return Cells(no_series(), e, e, e, e, e, w, w, e, e, e, e, e)
 
 
 def merge(parts: Sequence[Cells]) -> Cells:
@@ -108,45 +109,102 @@ def merge(parts: Sequence[Cells]) -> Cells:
     parts = [part for part in parts if len(part)]
     if not parts:
         return no_cells()
-    names = sorted({part.series[i] for part in parts for i in np.unique(part.of).tolist()})
-    place = {name: i for i, name in enumerate(names)}
-    maps = [np.array([place.get(name, -1) for name in part.series], np.int64) for part in parts]
-    of = np.concatenate([m[p.of] for m, p in zip(maps, parts, strict=True)])
-    slices = np.concatenate([p.slice for p in parts])
-    shown = np.concatenate([p.shown for p in parts])
-    order, starts = _runs((slices, shown, of))
-    first = order[starts]
-    count = np.add.reduceat(np.concatenate([p.count for p in parts])[order], starts)
-    failures = np.add.reduceat(np.concatenate([p.failures for p in parts])[order], starts)
-    total = moments.group_sums(moments.concat([p.sum for p in parts]).take(order), starts)
-    square = moments.group_sums(moments.concat([p.square for p in parts]).take(order), starts)
-    bin_of = np.concatenate([m[p.bin_of] for m, p in zip(maps, parts, strict=True)])
-    bin_slice = np.concatenate([p.bin_slice for p in parts])
-    bin_shown = np.concatenate([p.bin_shown for p in parts])
-    number = np.concatenate([p.bin for p in parts])
-    bin_count = np.concatenate([p.bin_count for p in parts])
-    if len(bin_of):
-        bin_order, bin_starts = _runs((number, bin_slice, bin_shown, bin_of))
-        kept = bin_order[bin_starts]
-        bin_count = np.add.reduceat(bin_count[bin_order], bin_starts)
-        bin_of, bin_slice, bin_shown, number = (
-            column[kept] for column in (bin_of, bin_slice, bin_shown, number)
+    table, places = _series_of(parts)
+    maps = list(zip(parts, places, strict=True))
+    return _summed(
+        Cells(
+            table,
+            of=np.concatenate([to[part.of] for part, to in maps]),
+            slice=np.concatenate([part.slice for part in parts]),
+            shown=np.concatenate([part.shown for part in parts]),
+            count=np.concatenate([part.count for part in parts]),
+            failures=np.concatenate([part.failures for part in parts]),
+            sum=moments.concat([part.sum for part in parts]),
+            square=moments.concat([part.square for part in parts]),
+            bin_of=np.concatenate([to[part.bin_of] for part, to in maps]),
+            bin_slice=np.concatenate([part.bin_slice for part in parts]),
+            bin_shown=np.concatenate([part.bin_shown for part in parts]),
+            bin=np.concatenate([part.bin for part in parts]),
+            bin_count=np.concatenate([part.bin_count for part in parts]),
         )
-    return Cells(
-        tuple(names), of[first], slices[first], shown[first], count, failures, total, square,
-        bin_of, bin_slice, bin_shown, number, bin_count,
+    )
+
+
+def _series_of(parts: Sequence[Cells]) -> tuple[SeriesTable, list[Ints]]:
+    """The series that cells of some parts have, and for each part the places of its series there
+    (any place for a series without a cell)."""
+    tables, uses = [], []
+    for part in parts:
+        table = coded(part.series)
+        used = np.zeros(len(table), np.bool_)
+        used[part.of] = True
+        uses.append(used)
+        tables.append(table if used.all() else table.picked(used))
+    table, found = union(tables)
+    places = []
+    for used, place in zip(uses, found, strict=True):
+        to = np.zeros(len(used), np.int64)
+        to[used] = place
+        places.append(to)
+    return table, places
+
+
+def _summed(cells: Cells) -> Cells:
+    """The cells in canonical order, those of equal key added up; their series are in order."""
+    key = _key((cells.of, cells.shown, cells.slice), len(cells.series))
+    of, slices, shown, count, failures = (
+        cells.of, cells.slice, cells.shown, cells.count, cells.failures
     )  # fmt: skip
+    total, square = cells.sum, cells.square
+    if (order := _order(key)) is not None:
+        key, of, slices, shown, count, failures = (
+            column[order] for column in (key, of, slices, shown, count, failures)
+        )
+        total, square = total.take(order), square.take(order)
+    starts = runs(key)
+    if len(starts) < len(key):
+        of, slices, shown = of[starts], slices[starts], shown[starts]
+        count, failures = np.add.reduceat(count, starts), np.add.reduceat(failures, starts)
+        total, square = moments.group_sums(total, starts), moments.group_sums(square, starts)
+    return Cells(
+        cells.series, of, slices, shown, count, failures, total, square, *_summed_bins(cells)
+    )
 
 
-def _runs(keys: tuple[Ints, ...]) -> tuple[Ints, Ints]:
-    """Order that sorts rows by ``keys`` (last one first), and where runs of equal keys begin."""
-    order = np.lexsort(keys)
-    change = np.zeros(len(order), np.bool_)
-    change[0] = True
-    for key in keys:
-        ordered = key[order]
-        change[1:] |= ordered[1:] != ordered[:-1]
-    return order, np.flatnonzero(change)
+def _summed_bins(cells: Cells) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+    """The five columns of buckets of ``_summed``."""
+    of, slices, shown, number, count = (
+        cells.bin_of, cells.bin_slice, cells.bin_shown, cells.bin, cells.bin_count
+    )  # fmt: skip
+    if not len(of):
+        return of, slices, shown, number, count
+    key = _key((of, shown, slices, number), len(cells.series))
+    if (order := _order(key)) is not None:
+        key, of, slices, shown, number, count = (
+            column[order] for column in (key, of, slices, shown, number, count)
+        )
+    starts = runs(key)
+    if len(starts) < len(key):
+        count = np.add.reduceat(count, starts)
+        of, slices, shown, number = (column[starts] for column in (of, slices, shown, number))
+    return of, slices, shown, number, count
+
+
+def _key(columns: Sequence[Ints], series: int) -> Ints:
+    """One integer for each row that sorts like the columns; the first points into series."""
+    codes, sizes = [columns[0]], [series]
+    for column in columns[1:]:
+        low = int(column.min())
+        codes.append(column - low)
+        sizes.append(int(column.max()) - low + 1)
+    return mixed(codes, sizes).key
+
+
+def _order(key: Ints) -> Ints | None:
+    """The rows in ascending order of their key; None if they stand so."""
+    if (key[1:] >= key[:-1]).all():
+        return None
+    return np.argsort(key, kind="stable")  # quick where a few ordered parts follow each other
 
 
 def fold(facts: Facts, rejects: Sequence[Reject], policy: Policy, *, open_from: int) -> Cells:
@@ -155,31 +213,24 @@ def fold(facts: Facts, rejects: Sequence[Reject], policy: Policy, *, open_from: 
     ``open_from`` is the first slice that no tick has passed yet: what happened before it is
     late, and is shown there.
     """
+    metrics = [metric for metric in policy.metrics if metric.measure is not Measure.ANSWER]
     parts: list[Cells] = []
-    for metric in policy.metrics:
-        if metric.measure is Measure.ANSWER:
-            continue
-        chosen = facts if feeds_all(metric) else facts.take(fed_by(metric, facts))
-        if feeds_all(metric) and facts.synthetic.any():
-            chosen = facts.take(~facts.synthetic)
-        failed = chosen.outcome.codes != _code_of(chosen.outcome, OK)
+    if len(facts):
+        ground = Ground(facts)
+        parts.append(_cells(ground, tallies(ground, metrics), open_from))
+    for metric in metrics:
         if metric.measure is Measure.VALIDITY:
-            failed = np.zeros(len(chosen), np.bool_)
             parts += tally(metric, *_unreadable(rejects, metric), open_from=open_from)
-        elif metric.measure in (Measure.EVENTS, Measure.VALUE):
-            kept = ~failed
-            if metric.measure is Measure.VALUE:
-                kept &= np.isfinite(chosen.value)
-            chosen, failed = chosen.take(kept), failed[kept]
-        elif metric.measure is Measure.FLOW:
-            failed = np.zeros(len(chosen), np.bool_)
-        parts += tally(metric, chosen, failed, open_from=open_from)
-    return merge(parts)
+    return merge(parts) if len(parts) > 1 else next(iter(parts), no_cells())
 
 
-def feeds_all(metric: Metric) -> bool:
-    """Whether every event that is not synthetic feeds the metric."""
-    return not (metric.types or metric.services or metric.where or metric.synthetic)
+def tally(metric: Metric, facts: Facts, failed: Bools, *, open_from: int) -> list[Cells]:
+    """Cells of one metric over all of the given facts, each failed or not, without values; one
+    part or none."""
+    if not len(facts):
+        return []
+    ground = Ground(facts)
+    return [_cells(ground, outcome_tallies(ground, metric, failed), open_from)]
 
 
 def fed_by(metric: Metric, facts: Facts) -> Bools:
@@ -190,123 +241,122 @@ def fed_by(metric: Metric, facts: Facts) -> Bools:
     if metric.services:
         rows &= facts.service.among(metric.services)
     for name, value in metric.where:
-        column = _attribute(facts, name)
+        column = attribute(facts, name)
         rows &= np.False_ if column is None else column.equals(value)
     return np.asarray(rows)
 
 
-def tally(metric: Metric, facts: Facts, failed: Bools, *, open_from: int) -> list[Cells]:
-    """Cells of one metric over the given facts, one part for the total and each segment set."""
-    if not len(facts):
-        return []
-    slices = facts.time_ns // SLICE_NS
-    told = _Observed(
-        slice=slices,
-        shown=np.maximum(slices, open_from),
-        failed=failed.astype(np.int64),
-        quanta=_quanta(metric, facts) if metric.measure is Measure.VALUE else None,
+def _cells(ground: Ground, told: Sequence[Tally], open_from: int) -> Cells:
+    """What was counted on some ground, as cells."""
+    if not told:
+        return no_cells()
+    table, series = _table(ground, told)
+    sizes = [len(one.who) for one in told]
+    ends = np.cumsum([0, *sizes]).tolist()
+    slices = ground.slices[np.concatenate([one.slice for one in told])]
+    shown = np.maximum(slices, open_from)
+    at = np.concatenate([one.bin_of + end for one, end in zip(told, ends[:-1], strict=True)])
+    blank = moments.zeros(0)
+    total, square = moments.zeros(ends[-1]), moments.zeros(ends[-1])
+    for one, (begin, end) in zip(told, pairwise(ends), strict=True):
+        for whole, part in ((total, one.total or blank), (square, one.square or blank)):
+            if len(part):
+                whole.hi[begin:end], whole.lo[begin:end] = part.hi, part.lo
+    return _summed(
+        Cells(
+            table,
+            of=series,
+            slice=slices,
+            shown=shown,
+            count=np.concatenate([one.count for one in told]),
+            failures=np.concatenate([one.failures for one in told]),
+            sum=total,
+            square=square,
+            bin_of=series[at],
+            bin_slice=slices[at],
+            bin_shown=shown[at],
+            bin=np.concatenate([one.bin for one in told]),
+            bin_count=np.concatenate([one.bin_count for one in told]),
+        )
     )
+
+
+def _table(ground: Ground, told: Sequence[Tally]) -> tuple[SeriesTable, Ints]:
+    """The series of all cells counted on some ground, in order, and the place of each cell's."""
+    metrics = tuple(sorted({one.metric.name for one in told}))
+    segments, segment = _segments(told)
+    # Words of a batch stand in the order they came in: each gets its place in ascending order.
+    words, ranks = zip(*map(_ascending, ground.columns), strict=True)
+    whose = mixed(
+        [rank[codes] for rank, codes in zip(ranks, ground.whose, strict=True)],
+        [len(one) for one in words],
+    )
+    place = grouped(whose.key, whose.end)
+    sizes = [len(one.who) for one in told]
+    key = mixed(
+        [
+            place.of[np.concatenate([one.who for one in told])],
+            np.repeat([metrics.index(one.metric.name) for one in told], sizes),
+            segment,
+        ],
+        [len(place), len(metrics), len(segments)],
+    )
+    found = grouped(key.key, key.end)
+    owner, metric, part = key.codes(found.keys)
+    codes = np.stack([*(column[owner] for column in whose.codes(place.keys)), metric, part])
+    table = SeriesTable(codes, (*words, metrics, segments))
+    return table.picked(np.ones(len(found), np.bool_)), found.of
+
+
+def _segments(told: Sequence[Tally]) -> tuple[tuple[Segment, ...], Ints]:
+    """The distinct segments of all cells in ascending order, and the place of each cell's."""
+    made: list[Segment] = []
+    places: dict[tuple[str, ...], Ints] = {}  # of all rows of a set, one tally after another
+    for names in dict.fromkeys(one.names for one in told):
+        mine = [one for one in told if one.names == names]
+        found = grouped(np.concatenate([one.segment for one in mine]), mine[0].split.segment.end)
+        segments, rank = _named(names, mine[0].split, found.keys)
+        places[names] = rank[found.of] + len(made)
+        made += segments
+    # The segments of a set stand in order already, so that this merges runs.
+    ascending = sorted(range(len(made)), key=made.__getitem__)
+    rank = np.empty(len(made), np.int64)
+    rank[ascending] = np.arange(len(made))
+    rows = []
+    for one in told:
+        rows.append(rank[places[one.names][: len(one.who)]])
+        places[one.names] = places[one.names][len(one.who) :]
+    return tuple(made[i] for i in ascending), np.concatenate(rows)
+
+
+def _named(names: tuple[str, ...], split: Split, keys: Ints) -> tuple[list[Segment], Ints]:
+    """The segments of some combinations of attributes in ascending order, and the place of each
+    combination's among them."""
+    if not names:
+        return [()], np.zeros(len(keys), np.int64)
+    columns = split.segment.codes(keys)
+    words, ranks = zip(*map(_ascending, split.columns), strict=True)
+    combined = mixed(
+        [rank[codes] for rank, codes in zip(ranks, columns, strict=True)],
+        [len(one) for one in words],
+    )
+    place = grouped(combined.key, combined.end)
+    codes = [one.tolist() for one in combined.codes(place.keys)]
+    if len(names) == 1:
+        name = names[0]
+        return [((name, words[0][code]),) for code in codes[0]], place.of
     return [
-        part
-        for names in ((), *metric.segments)
-        if (part := _tally_by(names, metric, facts, told)) is not None
-    ]
+        tuple((name, known[code]) for name, known, code in zip(names, words, one, strict=True))
+        for one in zip(*codes, strict=True)
+    ], place.of
 
 
-@dataclass(frozen=True, slots=True)
-class _Observed:
-    """What each row of some facts contributes to a metric's cells, and where; (n,) each."""
-
-    slice: Ints
-    shown: Ints
-    failed: Ints
-    quanta: Ints | None
-
-    def take(self, rows: Ints) -> _Observed:
-        """The given rows."""
-        quanta = None if self.quanta is None else self.quanta[rows]
-        return _Observed(self.slice[rows], self.shown[rows], self.failed[rows], quanta)
-
-
-def _tally_by(
-    names: tuple[str, ...], metric: Metric, facts: Facts, told: _Observed
-) -> Cells | None:
-    """Cells of one metric in the segments that some attributes make; None without any."""
-    columns = [_attribute(facts, name) for name in names]
-    if any(column is None for column in columns):
-        return None
-    found = [column for column in columns if column is not None]
-    rows = np.arange(len(facts))
-    for column in found:
-        rows = rows[column.codes[rows] != _code_of(column, "")]
-    if not len(rows):
-        return None
-    keys = [facts.environment, facts.service, facts.version, facts.track, *found]
-    of, samples = _distinct([key.codes[rows] for key in keys])
-    series = [_series(metric, names, keys, row) for row in rows[samples].tolist()]
-    mine = told.take(rows)
-    order, starts = _runs((mine.slice, mine.shown, of))
-    first = order[starts]
-    total = square = moments.zeros(len(starts))
-    e = np.empty(0, np.int64)
-    bins = (e, e, e, e, e)
-    if mine.quanta is not None:
-        total = moments.group_sums(moments.wide(mine.quanta).take(order), starts)
-        square = moments.group_sums(moments.squares(mine.quanta).take(order), starts)
-        number = buckets(mine.quanta)
-        bin_order, bin_starts = _runs((number, mine.slice, mine.shown, of))
-        kept = bin_order[bin_starts]
-        counts = np.diff(np.append(bin_starts, len(bin_order)))
-        bins = (of[kept], mine.slice[kept], mine.shown[kept], number[kept], counts)
-    return Cells(
-        tuple(series),
-        of[first],
-        mine.slice[first],
-        mine.shown[first],
-        np.diff(np.append(starts, len(order))),
-        np.add.reduceat(mine.failed[order], starts),
-        total,
-        square,
-        *bins,
-    )
-
-
-def _distinct(keys: Sequence[Ints]) -> tuple[Ints, Ints]:
-    """For each row the number of its combination of keys, and one row of each combination.
-
-    Combined one key after another and renumbered each time: a plain mixed radix would overflow
-    when a hostile batch names a hundred thousand versions.
-    """
-    of = np.zeros(len(keys[0]), np.int64)
-    samples = np.zeros(1, np.int64)
-    for key in keys:
-        mixed = of * (int(key.max()) + 1) + key
-        _, samples, of = np.unique(mixed, return_index=True, return_inverse=True)
-    return of, samples
-
-
-def _series(metric: Metric, names: tuple[str, ...], keys: list[Column], row: int) -> Series:
-    environment, service, version, track, *values = (key.words[key.codes[row]] for key in keys)
-    segment = tuple(zip(names, values, strict=True))
-    return Series(environment, service, version, track, metric.name, segment)
-
-
-def _attribute(facts: Facts, name: str) -> Column | None:
-    if name == "type":
-        return facts.type
-    if name == "outcome":
-        return facts.outcome
-    return facts.attributes.get(name)
-
-
-def _code_of(column: Column, word: str) -> int:
-    return column.words.index(word) if word in column.words else -1
-
-
-def _quanta(metric: Metric, facts: Facts) -> Ints:
-    """Values as integers, half to even. The door has refused what does not fit."""
-    limit = float(moments.QUANTA_LIMIT - 1)
-    return np.clip(np.rint(facts.value / metric.quantum), -limit, limit).astype(np.int64)
+def _ascending(column: Column) -> tuple[tuple[str, ...], Ints]:
+    """The words of a column in ascending order, and the place of each word there."""
+    order = sorted(range(len(column.words)), key=column.words.__getitem__)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return tuple(column.words[code] for code in order), rank
 
 
 def _unreadable(rejects: Sequence[Reject], metric: Metric) -> tuple[Facts, Bools]:

@@ -32,6 +32,14 @@ def _nth_root(value: int) -> int:
 
 # Lower edges of the 32 buckets of one octave. floor of nested isqrt equals floor of the 32nd root.
 _EDGES: Final = np.array([_edge(step) for step in range(PER_OCTAVE)], dtype=np.int64)
+# A float64 from 1 on is 52 bits of mantissa under its exponent: the edges as such mantissas, the
+# last of them never reached. The upper 8 bits of a mantissa leave at most one edge to compare
+# with, since neighbouring edges are at least 2.1 % apart.
+_MANTISSA: Final = np.int64((1 << _TOP_BIT) - 1)
+_BIAS: Final = 1023
+_CELL_BITS: Final = _TOP_BIT - 8
+_NEXT: Final = np.append(_EDGES[1:] - (1 << _TOP_BIT), 1 << _TOP_BIT)
+_FIRST: Final = np.searchsorted(_NEXT, np.arange(256, dtype=np.int64) << _CELL_BITS, side="right")
 
 
 def buckets(quanta: Ints) -> Ints:
@@ -40,12 +48,12 @@ def buckets(quanta: Ints) -> Ints:
     >>> buckets(np.array([0, 1, 2, 4, -4])).tolist()
     [0, 1, 33, 65, -65]
     """
-    size = np.abs(quanta)
-    mantissa, exponent = np.frexp(size.astype(np.float64))  # exact: size < 2**53
-    scaled = np.ldexp(mantissa, _TOP_BIT + 1).astype(np.int64)
-    place = np.searchsorted(_EDGES, scaled, side="right") - 1
-    number = (exponent.astype(np.int64) - 1) * PER_OCTAVE + place + 1
-    return np.where(size == 0, 0, np.sign(quanta) * number)
+    bits = np.abs(quanta).astype(np.float64).view(np.int64)  # exact: below 2**53
+    mantissa = bits & _MANTISSA
+    place = _FIRST[mantissa >> _CELL_BITS]
+    place += mantissa >= _NEXT[place]
+    number = ((bits >> _TOP_BIT) - _BIAS) * PER_OCTAVE + place + 1
+    return np.asarray(np.sign(quanta) * number)  # zero has no sign, and so bucket 0
 
 
 def middles(numbers: Ints, quantum: float) -> Floats:

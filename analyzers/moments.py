@@ -16,6 +16,8 @@ from analyzers.facts import Ints, Words
 QUANTA_LIMIT: Final = 1 << 53  # beyond it a float64 no longer holds every integer
 _LOW: Final = np.uint64(0xFFFFFFFF)
 _HALF: Final = np.uint64(32)
+_LIMB: Final = np.int64(0xFFFFFFFF)
+_BITS: Final = np.int64(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,49 @@ def group_sums(values: Wide, starts: Ints) -> Wide:
     lo = (high << _HALF) | (low & _LOW)
     hi = np.add.reduceat(values.hi, starts) + (high >> _HALF).astype(np.int64)
     return Wide(hi, lo)
+
+
+def sums_of(values: Ints, of: Ints, groups: int) -> Wide:
+    """The sum of the int64 ``values`` (n,), each below 2**53 in size, in each group: row i counts
+    in group ``of[i]``, in [0, ``groups``).
+
+    Exact for up to 2**31 rows, without sorting them.
+
+    >>> sums_of(np.array([5, -6, 7]), np.array([1, 0, 1]), 2).integers()
+    [-6, 12]
+    """
+    if _small(values):
+        return wide(_added(values, of, groups))
+    return _carried(_added(values & _LIMB, of, groups), _added(values >> _BITS, of, groups))
+
+
+def square_sums_of(values: Ints, of: Ints, groups: int) -> Wide:
+    """The sum of the squares of ``values`` in each group, as ``sums_of``."""
+    if _small(values):
+        square = values * values
+        return _carried(_added(square & _LIMB, of, groups), _added(square >> _BITS, of, groups))
+    each = squares(values)
+    low = _added((each.lo & _LOW).astype(np.int64), of, groups)
+    rest = _carried(low, _added((each.lo >> _HALF).astype(np.int64), of, groups))
+    return Wide(rest.hi + _added(each.hi, of, groups), rest.lo)
+
+
+def _small(values: Ints) -> bool:
+    """Whether 2**31 of the values, and each of their squares, fit into 63 bits."""
+    return not len(values) or -(1 << 31) < int(values.min()) <= int(values.max()) < 1 << 31
+
+
+def _added(values: Ints, of: Ints, groups: int) -> Ints:
+    sums = np.zeros(groups, np.int64)
+    np.add.at(sums, of, values)
+    return sums
+
+
+def _carried(low: Ints, high: Ints) -> Wide:
+    """``high * 2**32 + low`` of sums of limbs, ``low`` not negative."""
+    high = high + (low >> _BITS)
+    lo = ((high & _LIMB) << _BITS) | (low & _LIMB)
+    return Wide(high >> _BITS, lo.astype(np.uint64))
 
 
 def variance(count: int, total: int, square: int) -> float | None:

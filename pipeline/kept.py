@@ -77,7 +77,7 @@ def encode(cells: Cells, waiting: Waiting) -> bytes:
     return msgspec.msgpack.encode(
         _Part(
             format=FORMAT,
-            series=cells.series,
+            series=tuple(cells.series),
             cells=columns,
             asked=asked,
             words=words,
