@@ -1,0 +1,113 @@
+"""Partitions that are read at different speeds: the slow one's events are not late."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analyzers.facts import NS_PER_S
+from collector.checkpoint import Checkpoint, Fenced
+from collector.entry import Move
+from pipeline.config import parse
+from pipeline.config.settings import Settings
+from pipeline.embedded import EngineError
+from pipeline.pieces import Incoming
+from pipeline.progress import Progress
+from pipeline.replay import replay
+from pipeline.turns import KeptTurns
+from tests.payloads import decoded, event
+
+SETTINGS: Settings = parse(b"", {})
+MINUTES = 240
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
+    with Checkpoint.open(tmp_path) as opened:
+        yield opened
+
+
+def minute(name: str, number: int) -> bytes:
+    """One order of a partition, in a minute of its own."""
+    hour, rest = divmod(number, 60)
+    time = f"2026-05-21T{hour:02}:{rest:02}:00Z"
+    return json.dumps(event(id=f"{name}-{number}", time=time)).encode()
+
+
+def read(name: str, begin: int, end: int, *, behind: bool) -> Incoming:
+    """What was read of a partition that is called by its name."""
+    return Incoming(
+        [minute(name, number) for number in range(begin, end)],
+        source=f"kafka:{name}",
+        offsets=np.arange(begin, end),
+        move=Move(f"kafka:{name}", str(begin) if begin else None, str(end)),
+        behind=behind,
+    )
+
+
+def test_a_partition_that_catches_up_holds_slices_open(checkpoint: Checkpoint) -> None:
+    turns = KeptTurns.load(checkpoint, SETTINGS)
+    # The first partition is read to its end before the second one is begun.
+    turns.take([read("a", 0, MINUTES, behind=False), read("b", 0, 1, behind=True)], None)
+    for begin in range(1, MINUTES, 40):
+        end = min(begin + 40, MINUTES)
+        taken = turns.take([read("b", begin, end, behind=end < MINUTES)], None)
+        watermark_ns = taken.snapshot.watermark_ns
+        assert watermark_ns is not None
+        assert taken.snapshot.tallies.late == 0
+    assert taken.snapshot.tallies.events == 2 * MINUTES
+    assert turns.stream_ns is not None
+    assert turns.stream_ns - watermark_ns < 60 * NS_PER_S
+
+
+def test_without_a_partition_behind_the_newest_event_closes_slices(checkpoint: Checkpoint) -> None:
+    turns = KeptTurns.load(checkpoint, SETTINGS)
+    turns.take([read("a", 0, MINUTES, behind=False)], None)
+    taken = turns.take([read("b", 0, MINUTES, behind=False)], None)
+    assert taken.snapshot.tallies.late > MINUTES - 10
+
+
+def test_what_held_slices_open_holds_them_open_in_replay_too(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    turns = KeptTurns.load(checkpoint, SETTINGS)
+    turns.take([read("a", 0, MINUTES, behind=False), read("b", 0, 1, behind=True)], None)
+    turns.take([read("b", 1, MINUTES, behind=False)], None)
+    found = replay([tmp_path / "plimsoll.sqlite"], SETTINGS.policy)
+    assert (found.counts.events, found.counts.late) == (2 * MINUTES, 0)
+
+
+def test_a_partition_of_which_nothing_is_known_yet_holds_everything() -> None:
+    progress = Progress()
+    progress.note([Incoming(source="kafka:a", behind=True)], decoded())
+    assert progress.hold_ns == 0
+    progress.note([Incoming(source="kafka:a", behind=False)], decoded())
+    assert progress.hold_ns is None
+
+
+def test_positions_are_kept_with_what_was_read_and_found_again(checkpoint: Checkpoint) -> None:
+    turns = KeptTurns.load(checkpoint, SETTINGS)
+    turns.take([read("a", 0, 5, behind=False)], None)
+    turns.take([read("a", 5, 9, behind=False), read("b", 0, 2, behind=False)], None)
+    assert KeptTurns.load(checkpoint, SETTINGS).positions == {"kafka:a": "9", "kafka:b": "2"}
+
+
+def test_of_two_that_read_one_partition_the_second_stops(checkpoint: Checkpoint) -> None:
+    turns = KeptTurns.load(checkpoint, SETTINGS)
+    turns.take([read("a", 0, 5, behind=False)], None)
+    with pytest.raises(EngineError, match="kafka:a") as caught:
+        turns.take([read("a", 0, 5, behind=False)], None)
+    assert isinstance(caught.value.__cause__, Fenced)
+    assert checkpoint.load().positions == {"kafka:a": "5"}
+
+
+def test_a_reject_is_kept_with_its_source_and_where_it_stood(checkpoint: Checkpoint) -> None:
+    turns = KeptTurns.load(checkpoint, SETTINGS)
+    brought = Incoming([b"rubbish"], source="kafka:a/7", offsets=np.array([1201]), behind=False)
+    turns.take([Incoming([minute("a", 1)]), brought], None)
+    (kept,) = checkpoint.rejects()
+    assert (kept.reason, kept.source, kept.position) == ("not_json", "kafka:a/7", 1201)
