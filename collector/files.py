@@ -136,14 +136,15 @@ def _inside(path: Path) -> list[Path]:
         if path == STDIN or path.exists():
             return [path]
         raise MissingError(f"{path} does not exist; name a file, a directory, or - for stdin")
-    inside = sorted(
-        inner
-        for inner in path.rglob("*")
-        if inner.name.endswith(SUFFIXES) and inner.name[0] not in "._" and inner.is_file()
-    )
+    inside = sorted(inner for inner in path.rglob("*") if is_stream(inner.name) and inner.is_file())
     if not inside:
         raise MissingError(f"{path} holds no stream; a stream is {', '.join(SUFFIXES)}")
     return inside
+
+
+def is_stream(name: str) -> bool:
+    """Whether a file in a folder is one of its streams, by its name."""
+    return name.endswith(SUFFIXES) and name[0] not in "._"
 
 
 def _refused(path: Path, error: OSError) -> ReadError:
