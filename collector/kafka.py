@@ -1,0 +1,416 @@
+"""Kafka topics as a source: every partition, from exactly where the checkpoint says.
+
+Partitions are assigned by us, never by a group. What is read counts once its position is in our
+checkpoint; the group's offsets at the brokers are told now and then for those who watch lag. When
+Kafka itself has lost or renewed something, that is said, kept as a reject, and reading goes on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
+
+from kafka import TopicPartition
+from kafka import errors as kafka_errors
+
+from collector.faults import Fault, Reason
+from collector.kafka_blocks import Appetite, Block, from_records
+from collector.kafka_client import Connection, Topic
+from collector.kafka_places import Names, Reading, position
+from collector.kafka_settings import KafkaSettings
+from collector.source import Part, RawBatch, SourceBusyError, SourceError
+
+# All topics of a cluster are listed for patterns only every so many looks: it may be a long list.
+_LISTED_EVERY: Final = 6
+_TELL_S: Final = 5.0
+_LAST_TELL_S: Final = 2.0
+_MS_PER_S: Final = 1_000
+_NS_PER_MS: Final = 1_000_000
+_OPENED: Final = "opened"
+
+
+class KafkaSource:
+    """Reads what ``settings`` name; ``clock`` gives seconds that never go back."""
+
+    def __init__(
+        self, settings: KafkaSettings, *, line_bytes: int, clock: Callable[[], float]
+    ) -> None:
+        self._settings = settings
+        self._line_bytes = line_bytes
+        self._clock = clock
+        self._patterns = [re.compile(pattern) for pattern in settings.patterns]
+        self._names = Names(settings.name)
+        self._appetite = Appetite()
+        self._connection: Connection | None = None
+        self._worker: ThreadPoolExecutor | None = None
+        self._readings: dict[TopicPartition, Reading] = {}
+        self._kept: dict[TopicPartition, str] = {}
+        self._topics: dict[str, Topic] = {}
+        self._missing: set[str] = set()
+        self._first = False  # nothing of this source is in the checkpoint yet
+        self._looks = 0
+        self._look_at = 0.0
+        self._looking: Future[dict[str, Topic]] | None = None
+        self._trouble = ""  # why the brokers are away
+        self._tell_at = 0.0
+        self._untold: dict[TopicPartition, int] = {}
+        self._telling: Future[int] | None = None
+        self._notes: list[str] = []
+        self.untold_failures = 0
+        """How often the brokers did not take the group's offsets."""
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages."""
+        return f"kafka {self._settings.name}"
+
+    def open(self, positions: Mapping[str, str]) -> None:
+        """Begins where ``positions`` say; what has none begins at ``start`` the first time that
+        this source is opened and at its earliest message ever after, so that nothing is missed."""
+        self.close()
+        self._readings = {}
+        self._topics = {}
+        self._missing = set()
+        self._notes = []
+        self._trouble = ""
+        self._kept = self._names.kept(positions)
+        self._first = self._names.own not in positions and not self._kept
+        self._connection = Connection(self._settings, self._appetite)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix=self.label)
+        try:
+            self._looks = 0
+            self._follow(self._connection, self._present(self._connection), opening=True)
+        except (SourceError, SourceBusyError):
+            self.close()
+            raise
+        self._look_at = self._clock() + self._settings.client.refresh_s
+
+    def poll(self, *, events: int, wait_s: float) -> RawBatch:
+        """What comes next. Of brokers that are away it tells once that all may be behind, and then
+        raises SourceBusyError until they are back."""
+        connection = self._connection
+        if connection is None:
+            raise SourceError(f"{self.label} is not open; open it before it is polled")
+        known = self._trouble
+        blocks: dict[TopicPartition, list[Block]] = {}
+        try:
+            self._look(connection, wait_s)
+            if not self._trouble:
+                blocks = self._proven(connection, self._blocks(connection, events, wait_s))
+        except SourceBusyError as error:
+            self._rewind(connection)
+            self._trouble = str(error)
+        except BaseException:
+            self._rewind(connection)
+            raise
+        if self._trouble:
+            self._look_at = self._clock()  # whoever asks again is told how it is then
+            if known:
+                raise SourceBusyError(self._trouble)
+            self._notes.append(f"{self._trouble}; trying again until it works")
+        return self._batch(connection, blocks)
+
+    def committed(self, parts: Sequence[Part]) -> None:
+        """Tells the brokers now and then how far the group has come; failing is only counted."""
+        for part in parts:
+            where = self._names.partition(part.source)
+            if where is not None and part.after is not None:
+                self._untold[where] = position(part.source, part.after).offset
+        now = self._clock()
+        if now >= self._tell_at and (self._telling is None or self._telling.done()):
+            self._tell_at = now + _TELL_S
+            self._tell()
+
+    def close(self) -> None:
+        """Tells a last time how far the group has come, and lets go of the brokers."""
+        connection, self._connection = self._connection, None
+        worker, self._worker = self._worker, None
+        if connection is None:
+            return
+        if worker is not None and self._settings.group and self._untold and not self._trouble:
+            last = worker.submit(connection.tell, self._untold)
+            try:
+                self.untold_failures += last.result(_LAST_TELL_S) > 0
+            except (SourceError, SourceBusyError, TimeoutError):
+                self.untold_failures += 1
+        self._untold = {}
+        connection.close()  # whatever the worker still waits for ends with it
+        if worker is not None:
+            worker.shutdown(wait=True, cancel_futures=True)
+        self._looking = self._telling = None
+
+    # What there is
+
+    def _present(self, connection: Connection) -> dict[str, Topic]:
+        """The topics of ours that exist. Called by the worker too: it changes only ``_looks``."""
+        names = set(self._settings.topics)
+        if not self._patterns:
+            return connection.topics(names)
+        self._looks += 1
+        if self._looks % _LISTED_EVERY != 1:
+            return connection.topics(names | set(self._topics))
+        return {
+            name: topic
+            for name, topic in connection.topics(None).items()
+            if name in names or any(pattern.fullmatch(name) for pattern in self._patterns)
+        }
+
+    def _look(self, connection: Connection, wait_s: float) -> None:
+        """Takes in what the worker found out of topics and brokers, and sends it again when it is
+        time. Nobody waits for it, but where there is trouble anyway."""
+        if self._looking is None and self._clock() >= self._look_at and self._worker is not None:
+            self._look_at = self._clock() + self._settings.client.refresh_s
+            self._looking = self._worker.submit(self._present, connection)
+        looking = self._looking
+        if looking is None or not (looking.done() or self._trouble):
+            return
+        try:
+            present = looking.result(wait_s)
+        except TimeoutError:
+            return  # no answer yet, and the trouble stays
+        except (SourceBusyError, SourceError):
+            self._looking = None
+            raise
+        self._looking = None
+        self._trouble = ""
+        self._follow(connection, present)
+
+    def _follow(
+        self, connection: Connection, present: Mapping[str, Topic], *, opening: bool = False
+    ) -> None:
+        """Reads exactly the partitions of these topics from now on."""
+        wanted = {
+            TopicPartition(topic.name, number): topic
+            for topic in present.values()
+            for number in topic.partitions
+        }
+        if len(wanted) > self._settings.client.partitions:
+            raise SourceError(
+                f"{self.label} would read {len(wanted)} partitions, more than "
+                f"{self._settings.client.partitions}: name fewer topics, or share them among "
+                "several sources"
+            )
+        self._kept |= {
+            where: reading.kept
+            for where, reading in self._readings.items()
+            if reading.kept is not None
+        }
+        same = {
+            where: reading
+            for where, reading in self._readings.items()
+            if where in wanted and reading.topic_id == wanted[where].id
+        }
+        added = {where: topic for where, topic in wanted.items() if where not in same}
+        begun = self._begun(connection, added, opening=opening)
+        self._say_what_changed(present)
+        changed = bool(added) or len(same) < len(self._readings)
+        self._topics = dict(present)
+        self._readings = same | begun
+        if changed:
+            with connection.asking("assign partitions"):
+                connection.consumer.assign(list(same))  # what was made anew is forgotten first
+                connection.consumer.assign(list(self._readings))
+            self._rewind(connection)
+
+    def _begun(
+        self, connection: Connection, added: Mapping[TopicPartition, Topic], *, opening: bool
+    ) -> dict[TopicPartition, Reading]:
+        """Readings of new partitions, each where it must begin."""
+        known: dict[TopicPartition, int] = {}
+        for where, topic in added.items():
+            text = self._kept.get(where)
+            if text is not None and (at := position(self._names.of(where), text)).same_topic(
+                topic.id
+            ):
+                known[where] = at.offset
+            elif text is not None:
+                self._notes.append(
+                    f"topic {topic.name} was deleted and made anew; partition "
+                    f"{where.partition} is read from its beginning"
+                )
+        fresh = [where for where in added if where not in known]
+        start = self._settings.start if opening and self._first else "earliest"
+        if isinstance(start, int):
+            known |= connection.offsets_at(fresh, -(-start // _NS_PER_MS))
+        else:
+            known |= connection.edges(fresh, start)
+        return {
+            where: Reading(where, topic.id, known[where], self._kept.get(where))
+            for where, topic in added.items()
+        }
+
+    def _say_what_changed(self, present: Mapping[str, Topic]) -> None:
+        exact = set(self._settings.topics)
+        missing = (exact | set(self._topics)) - set(present)
+        for name in sorted(missing - self._missing):
+            gone = "is gone" if name in self._topics else "does not exist"
+            self._notes.append(f"topic {name} {gone}; it is read as soon as there is one")
+        self._missing = missing & exact
+
+    # What is read
+
+    def _blocks(
+        self, connection: Connection, events: int, wait_s: float
+    ) -> dict[TopicPartition, list[Block]]:
+        """Blocks by partition, until there is enough or nothing more is here."""
+        appetite = self._appetite
+        appetite.messages, appetite.size = events, self._settings.client.batch_bytes
+        gathered: dict[TopicPartition, list[Block]] = {}
+        timeout_ms = wait_s * _MS_PER_S
+        while appetite.messages > 0 and appetite.size > 0:
+            try:
+                with connection.asking("read"):
+                    try:
+                        found = connection.consumer.poll(
+                            timeout_ms=timeout_ms, max_records=1 if connection.blocks else events
+                        )
+                    except kafka_errors.OffsetOutOfRangeError as error:
+                        self._out_of_range(connection, error.args[0])
+                        break
+                    except kafka_errors.LogTruncationError as error:
+                        self._truncated(connection, error.divergent_offsets)
+                        break
+            except SourceBusyError:
+                if not gathered:
+                    raise
+                break  # what was read is good; the error will come again
+            if not found:
+                break
+            for where, items in found.items():
+                blocks = items[0] if connection.blocks else from_records(items)
+                gathered.setdefault(where, []).extend(blocks)
+                if not connection.blocks:
+                    appetite.messages -= len(items)
+            timeout_ms = 0
+        return gathered
+
+    def _proven(
+        self, connection: Connection, gathered: dict[TopicPartition, list[Block]]
+    ) -> dict[TopicPartition, list[Block]]:
+        """What was read of the topics that we mean. Fetches go by name: if a topic was made anew
+        meanwhile, its messages came under the old one's offsets. An id that is still the same now
+        was the same then."""
+        names = {where.topic for where in gathered if self._readings[where].topic_id}
+        if not names:
+            return gathered
+        present = connection.topics(names)
+        renewed = {
+            name
+            for name in names
+            if name not in present or present[name].id != self._topics[name].id
+        }
+        if not renewed:
+            return gathered
+        following = self._topics
+        for name in renewed:
+            following = _replaced(following, name, present.get(name))
+        self._follow(connection, following)
+        return {where: blocks for where, blocks in gathered.items() if where.topic not in renewed}
+
+    def _out_of_range(
+        self,
+        connection: Connection,
+        asked: Mapping[TopicPartition, int],
+    ) -> None:
+        """Goes on where there is something, after the brokers had nothing where we asked."""
+        for where in asked:
+            reading = self._readings.get(where)
+            present = connection.topics({where.topic})
+            topic = present.get(where.topic)
+            if reading is None or topic is None or topic.id != reading.topic_id:
+                self._follow(connection, _replaced(self._topics, where.topic, topic))
+                continue
+            first = connection.edges([where], "earliest")[where]
+            following = connection.edges([where], "latest")[where]
+            if reading.offset < first:
+                self._lost(reading, first)
+            elif reading.offset > following:
+                # The log was cut, or (where topics have no id) made anew.
+                self._go_on(reading, following if reading.topic_id else first)
+            connection.consumer.seek(where, reading.offset)
+
+    def _lost(self, reading: Reading, first: int) -> None:
+        """Passes over what retention has deleted before we came, and keeps that it was so."""
+        what = (
+            f"offsets {reading.offset} to {first - 1} of {_shown(reading.where)} were deleted "
+            "by Kafka before they were read"
+        )
+        self._notes.append(f"{what}; going on at {first}")
+        reading.lines.refuse(Fault(Reason.SOURCE_LOST, what), reading.offset)
+        reading.offset = first
+
+    def _go_on(self, reading: Reading, offset: int) -> None:
+        self._notes.append(
+            f"{_shown(reading.where)} ends before offset {reading.offset}, up to "
+            f"which it was read: its log was cut or made anew; going on at {offset}"
+        )
+        reading.offset = offset
+
+    def _truncated(self, connection: Connection, places: Mapping[TopicPartition, Any]) -> None:
+        """Goes on where the log that we read and the one that is there part."""
+        for where, place in places.items():
+            reading = self._readings.get(where)
+            if reading is None:
+                continue
+            end = connection.edges([where], "latest")[where] if place is None else place.offset
+            self._go_on(reading, min(end, reading.offset))
+            connection.consumer.seek(where, reading.offset)
+
+    def _rewind(self, connection: Connection) -> None:
+        """Makes the client go on where what was handed out ends."""
+        for where, reading in self._readings.items():
+            connection.consumer.seek(where, reading.offset)
+
+    def _batch(
+        self, connection: Connection, blocks: Mapping[TopicPartition, Sequence[Block]]
+    ) -> RawBatch:
+        """What was gathered as parts. Every partition is heard of once, so that the checkpoint has
+        a position of it from the first turn on."""
+        parts: list[Part] = []
+        ignored: Counter[str] = Counter()
+        if self._first:
+            parts.append(Part(self._names.own, after=_OPENED))
+            self._first = False
+        for where, reading in self._readings.items():
+            for block in blocks.get(where, ()):
+                reading.lines.add(
+                    block,
+                    place=reading.place,
+                    form=self._settings.form,
+                    most_bytes=self._line_bytes,
+                )
+                reading.offset = block.following
+            ignored += reading.lines.ignored
+            mark = connection.consumer.highwater(where)
+            behind = bool(self._trouble) or mark is None or mark > reading.offset
+            part = reading.part(self._names.of(where), behind=behind)
+            if part is not None:
+                parts.append(part)
+        notes, self._notes = tuple(self._notes), []
+        return RawBatch(tuple(parts), dict(ignored), notes)
+
+    def _tell(self) -> None:
+        """Sends the group's offsets by the worker."""
+        connection, worker = self._connection, self._worker
+        if connection is None or worker is None or not self._untold or not self._settings.group:
+            return
+        offsets, self._untold = self._untold, {}
+        self._telling = worker.submit(connection.tell, offsets)
+        self._telling.add_done_callback(self._told)
+
+    def _told(self, telling: Future[int]) -> None:
+        if not telling.cancelled():
+            self.untold_failures += telling.exception() is not None or telling.result() > 0
+
+
+def _shown(where: TopicPartition) -> str:
+    return f"{where.topic}/{where.partition}"
+
+
+def _replaced(topics: Mapping[str, Topic], name: str, topic: Topic | None) -> dict[str, Topic]:
+    """The topics with one that is what it is now, or without it."""
+    others = {each: known for each, known in topics.items() if each != name}
+    return others if topic is None else others | {name: topic}
