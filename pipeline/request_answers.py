@@ -7,6 +7,7 @@ Nothing is decided here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -14,6 +15,7 @@ import numpy as np
 
 from analyzers.facts import Batch, Reject
 from analyzers.inbox import Delta
+from collector.entry import RefusedAgain
 from collector.waiting import Answer, Rejected
 from pipeline.pieces import Incoming
 
@@ -98,6 +100,40 @@ def sourced(rejects: Sequence[Reject], incoming: Sequence[Incoming]) -> tuple[Re
         return msgspec.structs.replace(reject, source=brought.source, position=position)
 
     return tuple(map(found, rejects))
+
+
+@dataclass(frozen=True, slots=True)
+class TriedAgain:
+    """Kept rejects that a turn tried once more: the rows that it took, those that it refused again,
+    and the rejects of the turn that are new."""
+
+    taken: tuple[int, ...]
+    refused: tuple[RefusedAgain, ...]
+    rejects: tuple[Reject, ...]
+
+
+def tried_again(
+    batch: Batch, rejects: Sequence[Reject], incoming: Sequence[Incoming]
+) -> TriedAgain:
+    """What became of the rejects that were brought once more. One is taken when all of its
+    payloads are; ``rejects`` are those of the turn, ``batch`` all that was said."""
+    rows: dict[int, int] = {}  # by place in the batch
+    begin = 0
+    for one in incoming:
+        rows.update(zip(range(begin, begin + len(one.replays)), one.replays, strict=True))
+        begin += len(one.payloads)
+    if not rows:
+        return TriedAgain((), (), tuple(rejects))
+    refused = {
+        rows[reject.index]: RefusedAgain(rows[reject.index], reject.reason, reject.detail)
+        for reject in (*batch.rejects, *rejects)
+        if reject.index in rows
+    }
+    return TriedAgain(
+        taken=tuple(sorted(set(rows.values()) - refused.keys())),
+        refused=tuple(refused.values()),
+        rejects=tuple(reject for reject in rejects if reject.index not in rows),
+    )
 
 
 def stale(batch: Batch, floor_ns: int, n: int) -> list[Reject]:

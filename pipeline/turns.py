@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from analyzers.ahead import AHEAD_NS
-from analyzers.facts import NS_PER_S, SLICE_NS, Facts, Marker, Reject
+from analyzers.facts import NS_PER_S, SLICE_NS, Facts, Marker
 from analyzers.times import epoch_ns
 from analyzers.turn import Delta, State, take_turn
 from analyzers.verdict import Alert, Verdict
@@ -39,7 +39,7 @@ from pipeline.intake_log import RecordedTurn, encode_turn
 from pipeline.pieces import Incoming
 from pipeline.progress import Progress
 from pipeline.reading import HORIZON_NS, Reader
-from pipeline.request_answers import answers, placed, sourced
+from pipeline.request_answers import TriedAgain, answers, placed, sourced, tried_again
 
 # Pauses between the first tries of one commit, 2 s in all: what another process holds for a moment
 # is free by then. After that the engine closes the door, and asks ``again`` until the disk is back.
@@ -187,7 +187,8 @@ class KeptTurns:
         # 3. all of it goes to disk in one transaction; from there on it has happened
         rejects = sourced(placed(delta, news.batch), incoming)
         turn = RecordedTurn(self._sequence + 1, tuple(payloads), clock_ns, inbox.hold_ns)
-        entry = self._entry(turn, delta, news, rejects, incoming)
+        again = tried_again(batch, rejects, incoming)
+        entry = self._entry(turn, delta, news, again, incoming)
 
         # 4. what the world may know then
         def told(committed_s: float) -> Taken:
@@ -257,7 +258,7 @@ class KeptTurns:
         turn: RecordedTurn,
         delta: Delta,
         news: Novel,
-        rejects: tuple[Reject, ...],
+        again: TriedAgain,
         incoming: Sequence[Incoming],
     ) -> Entry:
         # A refused time in the far future must not keep identities for ever.
@@ -269,7 +270,9 @@ class KeptTurns:
             seen=news.fresh,
             seen_newest_ns=min(news.newest_ns, last_ns) if news.fresh else 0,
             markers=tuple(msgspec.json.encode(marker) for marker in delta.markers),
-            rejects=rejects,
+            rejects=again.rejects,
+            replayed=again.taken,
+            refused_again=again.refused,
             verdicts=tuple(
                 KeptVerdict(one.deployment, epoch_ns(one.as_of), msgspec.json.encode(one))
                 for one in delta.verdicts

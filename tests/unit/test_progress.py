@@ -57,10 +57,10 @@ def test_a_partition_that_catches_up_holds_slices_open(checkpoint: Checkpoint) -
         end = min(begin + 40, MINUTES)
         taken = turns.take([read("b", begin, end, behind=end < MINUTES)], None)
         watermark_ns = taken.snapshot.watermark_ns
-        assert watermark_ns is not None
         assert taken.snapshot.tallies.late == 0
     assert taken.snapshot.tallies.events == 2 * MINUTES
     assert turns.stream_ns is not None
+    assert watermark_ns is not None
     assert turns.stream_ns - watermark_ns < 60 * NS_PER_S
 
 
@@ -111,3 +111,17 @@ def test_a_reject_is_kept_with_its_source_and_where_it_stood(checkpoint: Checkpo
     turns.take([Incoming([minute("a", 1)]), brought], None)
     (kept,) = checkpoint.rejects()
     assert (kept.reason, kept.source, kept.position) == ("not_json", "kafka:a/7", 1201)
+
+
+def test_a_kept_reject_that_is_brought_again_goes_when_it_is_taken_and_stays_when_not(
+    checkpoint: Checkpoint,
+) -> None:
+    turns = KeptTurns.load(checkpoint, SETTINGS)
+    turns.take([Incoming([b"rubbish", b"more rubbish"])], None)
+    second, first = (reject for reject in checkpoint.rejects())
+    assert (first.payload, second.payload) == (b"rubbish", b"more rubbish")
+    rows = [row for (row,) in checkpoint._db.execute("SELECT id FROM rejects ORDER BY id")]
+    taken = turns.take([Incoming([minute("a", 1), b"still rubbish"], replays=rows)], None)
+    assert taken.answers[0].accepted == 1
+    (left,) = checkpoint.rejects()
+    assert left.payload == b"more rubbish"
