@@ -1,11 +1,12 @@
 """Cells and waiting questions as the bytes that a checkpoint keeps, and back, bit for bit.
 
-Arrays are kept as little-endian integers under the names of their fields; the checkpoint
+Integers are kept as offsets from the least of them, in as few bytes as those need; the checkpoint
 compresses and checks them. Nothing here knows what they mean.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
@@ -17,12 +18,15 @@ import numpy.typing as npt
 from analyzers import answers
 from analyzers.answers import Waiting
 from analyzers.cells import Cells, Series, merge
-from analyzers.facts import Column, Facts
+from analyzers.facts import Column, Facts, Ints
 from analyzers.moments import Wide
 from analyzers.policy import Policy
+from analyzers.series import FIELDS, SeriesTable, coded
 
-# Raised whenever the meaning of the bytes changes; an older state is then refused with a reason.
-FORMAT: Final = 1
+# Raised whenever the meaning of the bytes changes. Format 1, which named every series in full and
+# kept every integer in eight bytes, is still read; what is newer is refused with a reason.
+FORMAT: Final = 2
+_FIRST_FORMAT: Final = 1
 
 
 class KeptError(ValueError):
@@ -30,9 +34,14 @@ class KeptError(ValueError):
 
 
 class _Array(msgspec.Struct, frozen=True, array_like=True):
+    """An array of ``dtype``. If ``kept`` names a smaller one, ``data`` are offsets from ``low`` in
+    that; if it says ``constant``, every value is ``low``."""
+
     dtype: str
     shape: tuple[int, ...]
     data: bytes
+    kept: str = ""
+    low: int = 0
 
 
 class _Column(msgspec.Struct, frozen=True, array_like=True):
@@ -40,19 +49,37 @@ class _Column(msgspec.Struct, frozen=True, array_like=True):
     words: tuple[str, ...]
 
 
+_Segment = tuple[tuple[str, str], ...]
+
+
+class _Table(msgspec.Struct, frozen=True, array_like=True):
+    """Series as columns: codes (6, s), and the words of each field."""
+
+    codes: tuple[_Array, ...] = ()
+    words: tuple[tuple[str, ...], ...] = ()
+    segments: tuple[_Segment, ...] = ()
+
+
 class _Part(msgspec.Struct, frozen=True):
-    """One turn's cells and newly waiting questions and answers."""
+    """One turn's cells and newly waiting questions and answers. ``series`` is of format 1, and
+    ``table`` takes its place from format 2 on."""
 
     format: int
-    series: tuple[tuple[str, str, str, str, str, tuple[tuple[str, str], ...]], ...]
     cells: dict[str, _Array]
     asked: dict[str, _Array]
     words: dict[str, _Column]
     attributes: dict[str, _Column]
     answer: _Array
     answer_ns: _Array
+    series: tuple[tuple[str, str, str, str, str, _Segment], ...] = ()
+    table: _Table = _Table()
 
 
+_CONSTANT: Final = "constant"
+# Equal values take no bytes, so that nothing else says how many there may be: as many as a body of
+# the largest size could hold of the smallest others.
+_CONSTANT_MAX: Final = 256 << 20
+_NARROW: Final = ("<u1", "<u2", "<u4")
 _CELLS: Final = ("of", "slice", "shown", "count", "failures",
                  "bin_of", "bin_slice", "bin_shown", "bin", "bin_count")  # fmt: skip
 _WIDE: Final = ("sum", "square")
@@ -74,16 +101,18 @@ def encode(cells: Cells, waiting: Waiting) -> bytes:
             words[field.name] = _column(value)
         elif isinstance(value, np.ndarray):
             asked[field.name] = _array(value)
+    table = coded(cells.series)
+    *named, segments = table.words
     return msgspec.msgpack.encode(
         _Part(
             format=FORMAT,
-            series=tuple(cells.series),
             cells=columns,
             asked=asked,
             words=words,
             attributes={n: _column(c) for n, c in waiting.asked.attributes.items()},
             answer=_array(waiting.answer),
             answer_ns=_array(waiting.answer_ns),
+            table=_Table(tuple(map(_array, table.codes)), tuple(named), segments),
         )
     )
 
@@ -94,14 +123,14 @@ def decode(body: bytes) -> tuple[Cells, Waiting]:
         part = _decoder.decode(body)
     except msgspec.DecodeError as error:
         raise KeptError(f"the kept cells cannot be read: {error}") from error
-    if part.format != FORMAT:
+    if not _FIRST_FORMAT <= part.format <= FORMAT:
         raise KeptError(
             f"the kept cells have format {part.format}, this plimsoll reads {FORMAT}: "
             "use the version that wrote them, or choose another --state directory"
         )
     try:
         return _cells(part), _waiting(part)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise KeptError(f"the kept cells cannot be read: {error!r}") from error
 
 
@@ -109,7 +138,27 @@ def _cells(part: _Part) -> Cells:
     columns: dict[str, Any] = {name: _from(part.cells[name]) for name in _CELLS}
     for name in _WIDE:
         columns[name] = Wide(hi=_from(part.cells[f"{name}.hi"]), lo=_from(part.cells[f"{name}.lo"]))
-    return Cells(series=tuple(Series(*one) for one in part.series), **columns)
+    series = _series(part)
+    _within(columns["of"], len(series))
+    _within(columns["bin_of"], len(series))
+    return Cells(series=series, **columns)
+
+
+def _series(part: _Part) -> SeriesTable:
+    if part.format == _FIRST_FORMAT:
+        return coded(Series(*one) for one in part.series)
+    words = (*part.table.words, part.table.segments)
+    codes = np.stack([_from(array) for array in part.table.codes])
+    if len(words) != FIELDS or len(codes) != FIELDS:
+        raise ValueError(f"series of {len(codes)} fields, not {FIELDS}")
+    for known, column in zip(words, codes, strict=True):
+        _within(column, len(known))
+    return SeriesTable(codes, words)
+
+
+def _within(codes: Ints, end: int) -> None:
+    if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < end:
+        raise ValueError(f"a number beyond the {end} words or series that are kept")
 
 
 def _waiting(part: _Part) -> Waiting:
@@ -130,11 +179,32 @@ def merged(bodies: Sequence[bytes], policy: Policy, *, settled_ns: int, oldest_s
 
 def _array(values: npt.NDArray[Any]) -> _Array:
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-    return _Array(little.dtype.str, little.shape, little.tobytes())
+    dtype, shape = little.dtype.str, little.shape
+    if little.dtype.kind not in "iu" or not little.size:
+        return _Array(dtype, shape, little.tobytes())
+    low, high = int(little.min()), int(little.max())
+    if low == high:
+        return _Array(dtype, shape, b"", _CONSTANT, low)
+    for kept in _NARROW:
+        if high - low <= np.iinfo(kept).max:
+            offsets = little if low == 0 else little - little.dtype.type(low)
+            return _Array(dtype, shape, offsets.astype(kept).tobytes(), kept, low)
+    return _Array(dtype, shape, little.tobytes())
 
 
 def _from(array: _Array) -> npt.NDArray[Any]:
-    return np.frombuffer(array.data, array.dtype).reshape(array.shape)
+    if not array.kept:
+        return np.frombuffer(array.data, array.dtype).reshape(array.shape)
+    dtype = np.dtype(array.dtype)
+    if array.kept == _CONSTANT:
+        if math.prod(array.shape) > _CONSTANT_MAX:
+            raise ValueError(f"{array.shape} equal values, more than {_CONSTANT_MAX}")
+        return np.full(array.shape, array.low, dtype)
+    if array.kept not in _NARROW:
+        raise ValueError(f"integers kept as {array.kept!r}")
+    values = np.frombuffer(array.data, array.kept).reshape(array.shape).astype(dtype)
+    values += dtype.type(array.low)
+    return values
 
 
 def _column(column: Column) -> _Column:
@@ -142,4 +212,6 @@ def _column(column: Column) -> _Column:
 
 
 def _from_column(column: _Column) -> Column:
-    return Column(_from(column.codes), column.words)
+    codes = _from(column.codes)
+    _within(codes, len(column.words))
+    return Column(codes, column.words)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from analyzers import answers
 from analyzers.answers import Waiting
 from analyzers.cells import Cells, fold, merge, no_cells
-from analyzers.facts import Facts, concat
+from analyzers.facts import Column, Facts, concat
 from collector.decode import decode
 from pipeline import kept
 from pipeline.config import parse
@@ -96,8 +99,86 @@ def test_other_bytes_are_refused(body: bytes) -> None:
 
 def test_bytes_of_another_format_are_refused_with_the_remedy() -> None:
     told = msgspec.msgpack.decode(kept.encode(*part([1])))
-    told["format"] = 2
-    with pytest.raises(KeptError, match=r"have format 2, this plimsoll reads 1: use the version"):
+    told["format"] = 3
+    with pytest.raises(KeptError, match=r"have format 3, this plimsoll reads 2: use the version"):
+        kept.decode(msgspec.msgpack.encode(told))
+
+
+def first_format(cells: Cells, waiting: Waiting) -> bytes:
+    """The bytes that format 1 kept: every series in full, every integer in eight bytes."""
+
+    def array(values: npt.NDArray[Any]) -> list[object]:
+        return [values.dtype.str, values.shape, values.tobytes()]
+
+    def column(coded: Column) -> list[object]:
+        return [array(coded.codes), coded.words]
+
+    columns = {
+        field.name: getattr(cells, field.name) for field in dataclasses.fields(Cells)[1:]
+    }  # fmt: skip
+    wide = {name: columns.pop(name) for name in ("sum", "square")}
+    columns |= {f"{name}.hi": one.hi for name, one in wide.items()}
+    columns |= {f"{name}.lo": one.lo for name, one in wide.items()}
+    asked = {field.name: getattr(waiting.asked, field.name) for field in dataclasses.fields(Facts)}
+    attributes = asked.pop("attributes")
+    return msgspec.msgpack.encode({
+        "format": 1,
+        "series": tuple(cells.series),
+        "cells": {name: array(one) for name, one in columns.items()},
+        "asked": {n: array(one) for n, one in asked.items() if not isinstance(one, Column)},
+        "words": {n: column(one) for n, one in asked.items() if isinstance(one, Column)},
+        "attributes": {name: column(one) for name, one in attributes.items()},
+        "answer": array(waiting.answer),
+        "answer_ns": array(waiting.answer_ns),
+    })  # fmt: skip
+
+
+def test_the_first_format_is_still_read() -> None:
+    cells, waiting = part([1, 2, 3, 40, 500])
+    again, waits = kept.decode(first_format(cells, waiting))
+    assert again.series == cells.series
+    assert again.digest() == cells.digest()
+    assert equal(waits, waiting)
+
+
+def test_integers_are_kept_in_as_few_bytes_as_they_need() -> None:
+    cells, nothing = part(range(300))[0], answers.nothing_waiting()
+    assert len(kept.encode(cells, nothing)) < len(first_format(cells, nothing)) / 3
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=5), st.integers(0, 2**63))
+def test_any_integers_are_kept_bit_for_bit(numbers: list[int], apart: int) -> None:
+    cells, waiting = part([1])
+    n = len(numbers)
+    time_ns = np.array(numbers, np.int64)
+    content = np.array([apart, *[apart + 1] * (n - 1)], np.uint64)
+    asked = waiting.asked.take(np.zeros(n, np.int64))
+    told = {field.name: getattr(asked, field.name) for field in dataclasses.fields(Facts)}
+    told |= {"time_ns": time_ns, "content": content}
+    waits = Waiting(Facts(**told), waiting.answer, waiting.answer_ns)
+    again = kept.decode(kept.encode(cells, waits))[1].asked
+    assert [again.time_ns.dtype.str, again.content.dtype.str] == ["<i8", "<u8"]
+    assert again.time_ns.tolist() == numbers
+    assert again.content.tolist() == content.tolist()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        (("cells", "of"), ["<i8", [1], b"", "constant", 999], "a number beyond the"),
+        (("cells", "of"), ["<i8", [1 << 40], b"", "constant", 0], "equal values, more than"),
+        (("cells", "of"), ["<i8", [1], b"", "constant", 1 << 63], "OverflowError"),
+        (("cells", "of"), ["<i8", [1], b"\x00", "<u3", 0], "integers kept as '<u3'"),
+        (("table", 0), [["<i8", [1], b"", "constant", 0]] * 5, "series of 5 fields"),
+        (("words", "service"), [["<i8", [1], b"", "constant", 4], ["a"]], "beyond the 1 words"),
+    ],
+)
+def test_columns_that_point_nowhere_are_refused(
+    path: tuple[str, str | int], value: object, reason: str
+) -> None:
+    told = msgspec.msgpack.decode(kept.encode(*part([1])))
+    told[path[0]][path[1]] = value
+    with pytest.raises(KeptError, match=reason):
         kept.decode(msgspec.msgpack.encode(told))
 
 
