@@ -111,7 +111,8 @@ def _lines(
 ) -> Iterator[bytes]:
     """The lines of one point; RefusedError before the first of them if it cannot be used."""
     observed = _observed(point, metric, rule)
-    room = work.limits.queued_events - len(work.formed.lines)
+    after = work.formed.total - work.number - 1  # points that take at least a line each
+    room = work.limits.queued_events - len(work.formed.lines) - after
     total = sum(count for _, count in observed)
     if total > min(OBSERVATIONS, room):
         what = (
