@@ -14,8 +14,7 @@ from typing import Final
 
 from analyzers.facts import Reject
 from collector import tally
-from collector.entry import Bounds, Entry, RefusedAgain
-from collector.waiting import Answer
+from collector.entry import Bounds, Entry
 
 INT64_MAX: Final = (1 << 63) - 1
 # So many row numbers fit into one statement of every SQLite that Python 3.11 comes with.
@@ -167,23 +166,3 @@ def _kept(row: tuple[object, ...]) -> KeptReject:
 def _storable(text: str) -> str:
     # A lone surrogate, which JSON can spell and UTF-8 cannot, is kept as its escape.
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def outcome(
-    replays: Sequence[int], answer: Answer
-) -> tuple[tuple[int, ...], tuple[RefusedAgain, ...]]:
-    """What becomes of the rows of replayed payloads, given what became of the payloads: those
-    that are gone, and those that were refused again. ``replays`` has the row of each payload, 0
-    for one that has none.
-
-    >>> from collector.waiting import Rejected
-    >>> outcome([7, 8], Answer(accepted=1, rejected=(Rejected(1, "not_json", "no"),)))
-    ((7,), (RefusedAgain(row=8, reason='not_json', detail='no'),))
-    """
-    again = tuple(
-        RefusedAgain(replays[one.index], one.reason, one.detail)
-        for one in answer.rejected
-        if replays[one.index]
-    )
-    still = {one.row for one in again}
-    return tuple(row for row in dict.fromkeys(replays) if row and row not in still), again

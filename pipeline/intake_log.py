@@ -24,12 +24,14 @@ class IntakeLogError(ValueError):
 class RecordedTurn:
     """What one turn was given. ``sequence`` counts turns from 1; ``clock_ns`` is the stream's time
     as moved on by the clock, None before the first event; ``hold_ns`` how far the slowest source
-    had come that was catching up, None if none was."""
+    had come that was catching up, None if none was; ``retried`` are the places of payloads that
+    had been refused before and were tried once more."""
 
     sequence: int
     payloads: tuple[bytes, ...]
     clock_ns: int | None
     hold_ns: int | None = None
+    retried: tuple[int, ...] = ()
 
 
 class _Closing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,6 +40,7 @@ class _Closing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     payloads: int
     clock_ns: int | None
     hold_ns: int | None = None
+    retried: tuple[int, ...] = ()
 
 
 def encode_turn(turn: RecordedTurn) -> bytes:
@@ -55,6 +58,7 @@ def encode_turn(turn: RecordedTurn) -> bytes:
         payloads=len(turn.payloads),
         clock_ns=turn.clock_ns,
         hold_ns=turn.hold_ns,
+        retried=turn.retried,
     )
     lines = [b" " + payload if _poses(payload) else payload for payload in turn.payloads]
     return b"\n".join([*lines, msgspec.json.encode(closing), b""])
@@ -89,7 +93,9 @@ def read_turns(lines: Iterable[bytes]) -> Iterator[RecordedTurn]:
                 f"line {number} of the intake log closes a turn of {closing.payloads} payloads, "
                 f"but {len(payloads)} lines stand before it; the log has lost or gained lines"
             )
-        yield RecordedTurn(closing.sequence, tuple(payloads), closing.clock_ns, closing.hold_ns)
+        yield RecordedTurn(
+            closing.sequence, tuple(payloads), closing.clock_ns, closing.hold_ns, closing.retried
+        )
         payloads = []
     if payloads:
         raise IntakeLogError(

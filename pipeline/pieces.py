@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import msgspec
 import numpy as np
@@ -67,6 +68,16 @@ class Piece:
             ignored=request.ignored if self.last else {},
             replays=request.replays[here],
         )
+
+
+def retried(incoming: Sequence[Incoming]) -> tuple[int, ...]:
+    """The places in the turn of payloads that had been refused before and are tried once more."""
+    begins = accumulate((len(one.payloads) for one in incoming), initial=0)
+    return tuple(
+        begin + place
+        for begin, one in zip(begins, incoming, strict=False)  # the last one is the end
+        for place in range(len(one.replays))
+    )
 
 
 def grouped(requests: Sequence[Request], *, most: int) -> Iterator[list[Piece]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,14 +36,20 @@ class Read:
         clock_ns: int | None,
         hold_ns: int | None,
         ignored: Mapping[str, int] | None = None,
+        retried: Collection[int] = (),
     ) -> Inbox:
-        """What the turn is given; ``ignored`` counts what was left out before it was read."""
+        """What the turn is given; ``ignored`` counts what was left out before it was read, and
+        ``retried`` are the places of rejects that were tried once more: they have been counted."""
         kinds = Counter(one.kind for one in self.batch.ignored)
         kinds.update(ignored or {})
         return Inbox(
             facts=self.news.batch.facts,
             markers=self.news.batch.markers,
-            rejects=(*self.news.batch.rejects, *self.lost),
+            rejects=tuple(
+                reject
+                for reject in (*self.news.batch.rejects, *self.lost)
+                if reject.index not in retried
+            ),
             duplicates=self.news.duplicates,
             conflicts=self.news.conflicts,
             clock_ns=clock_ns,

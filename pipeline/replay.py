@@ -206,6 +206,6 @@ def _retake(
             if until_ns is not None and turn.clock_ns is not None and turn.clock_ns > until_ns:
                 break
             read = reader.read(turn.payloads, state.stream_ns)
-            inbox = read.inbox(clock_ns=turn.clock_ns, hold_ns=turn.hold_ns)
+            inbox = read.inbox(clock_ns=turn.clock_ns, hold_ns=turn.hold_ns, retried=turn.retried)
             alerts += take_turn(state, inbox, policy).alerts
     return alerts

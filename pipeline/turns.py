@@ -36,7 +36,7 @@ from pipeline.config.settings import Settings
 from pipeline.embedded import DiskRefusesError, EngineError, Growth, Taken, lost
 from pipeline.evidence_page import evidence_of
 from pipeline.intake_log import RecordedTurn, encode_turn
-from pipeline.pieces import Incoming
+from pipeline.pieces import Incoming, retried
 from pipeline.progress import Progress
 from pipeline.reading import HORIZON_NS, Reader
 from pipeline.request_answers import TriedAgain, answers, placed, sourced, tried_again
@@ -179,6 +179,7 @@ class KeptTurns:
             clock_ns=clock_ns,
             hold_ns=self._progress.hold_ns,
             ignored=sum((Counter(one.ignored) for one in incoming), Counter()),
+            retried=(tried := retried(incoming)),
         )
         # 2. the state moves, in memory
         before = dict(state.verdicts)
@@ -186,7 +187,7 @@ class KeptTurns:
         judged_s = clock.monotonic_s() - begun_s
         # 3. all of it goes to disk in one transaction; from there on it has happened
         rejects = sourced(placed(delta, news.batch), incoming)
-        turn = RecordedTurn(self._sequence + 1, tuple(payloads), clock_ns, inbox.hold_ns)
+        turn = RecordedTurn(self._sequence + 1, tuple(payloads), clock_ns, inbox.hold_ns, tried)
         again = tried_again(batch, rejects, incoming)
         entry = self._entry(turn, delta, news, again, incoming)
 

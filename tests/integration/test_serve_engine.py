@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from analyzers.policy import Limits
-from collector.checkpoint import Checkpoint
+from collector.checkpoint import FILE, Checkpoint, Sought
 from collector.waiting import Answer, ClosedError, WaitingRoom
 from dashboards.snapshot import Snapshot
 from pipeline import clock
 from pipeline.clock import StreamClock
 from pipeline.config import parse
 from pipeline.embedded import Engine, EngineError
+from pipeline.intake_log import decode_turn
 from pipeline.pieces import Incoming
 from pipeline.turns import KeptTurns, Pace
 from tests.integration.serving import marker, order
@@ -306,3 +307,33 @@ def test_upkeep_keeps_a_restart_short_and_changes_nothing(tmp_path: Path) -> Non
         again = KeptTurns.load(checkpoint, SETTINGS)
         assert again._state.cells().digest() == before
         assert again.snapshot().tallies == cells
+
+
+def test_a_reject_that_is_tried_once_more_counts_exactly_once(tmp_path: Path) -> None:
+    good = json.dumps(order(5)).encode()
+
+    async def work(bench: Bench) -> None:
+        bad = [b"rubbish", b"[]"]
+        await bench.submit(order(1), *bad)
+        before = bench.engine.snapshot().tallies
+        rows = [one.row for one in bench.checkpoint.kept_rejects(Sought())]
+        answer = await bench.room.submit([good, b"[]"], now_s=clock.monotonic_s(), replays=rows)
+        assert (answer.accepted, answer.duplicates) == (1, 0)
+        assert [one.index for one in answer.rejected] == [1]
+        after = bench.engine.snapshot().tallies
+        assert (before.events, before.rejected) == (1, 2)
+        assert (after.events, after.rejected) == (2, 2)
+        (left,) = bench.checkpoint.kept_rejects(Sought())
+        assert left.row == rows[1]
+        # Whatever another mapping makes of the message: it has been counted as refused.
+        worse = json.dumps(order(9, time="no time")).encode()
+        await bench.room.submit([worse], now_s=clock.monotonic_s(), replays=[left.row])
+        (left,) = bench.checkpoint.kept_rejects(Sought())
+        assert (left.row, left.reject.reason) == (rows[1], "time_invalid")
+        assert left.reject.payload == b"[]"
+        assert bench.engine.snapshot().tallies.rejected == 2
+
+    run(tmp_path, work)
+    with Checkpoint.read(tmp_path / FILE) as checkpoint:
+        turns = [decode_turn(body) for _, body in checkpoint.intake_log()]
+    assert [turn.retried for turn in turns if turn.payloads] == [(), (0, 1), (0,)]

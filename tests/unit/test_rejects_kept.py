@@ -25,9 +25,7 @@ from collector.checkpoint import (
 from collector.decode import decode
 from collector.faults import Fault, Reason
 from collector.refused import line
-from collector.reject_rows import outcome
 from collector.state_file import connect_writing, migrations
-from collector.waiting import Answer, Rejected
 
 
 def refusal(position: int, **said: object) -> Reject:
@@ -157,15 +155,6 @@ def test_a_message_that_a_mapping_refused_is_kept_as_its_source_has_it() -> None
     assert (found.payload, found.original) == (message, True)
     (plain,) = decode([message], attributes=frozenset(), limits=Limits()).rejects
     assert not plain.original
-
-
-def test_the_rows_of_replayed_payloads_follow_what_became_of_them() -> None:
-    answer = Answer(
-        accepted=1, duplicates=1, ignored=1, rejected=(Rejected(2, "a", "b"), Rejected(4, "c", "d"))
-    )
-    gone, again = outcome([11, 12, 13, 0, 0], answer)
-    assert gone == (11, 12)
-    assert again == (RefusedAgain(13, "a", "b"),)
 
 
 def first_schema(directory: Path) -> Path:
