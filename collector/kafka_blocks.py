@@ -163,9 +163,9 @@ class _Blocks:
     def _block(self, partition: str, batch: Any, *, whole: bool) -> Block:
         if batch.magic < 2:
             return _legacy(batch, partition, self.next_fetch_offset)
-        # Even a damaged batch that says it ends before it began must be passed by.
-        following = max(batch.next_offset, self.next_fetch_offset + 1)
-        if not whole:
+        following = max(batch.next_offset, self.next_fetch_offset)
+        if not whole:  # even one that says it ends before it began must be passed by
+            following = max(following, self.next_fetch_offset + 1)
             return Block(following, fault=_lost(batch, partition, "its checksum is wrong"))
         self.leader_epoch = batch.leader_epoch
         try:

@@ -40,8 +40,8 @@ def unpacked(data: bytes, codec: int, *, most: int) -> bytes:
         raise BrokenError(f"unknown compression {codec}")
     try:
         return unpack(data, most)
-    except TooLargeError:
-        raise
+    except TooLargeError as error:
+        raise TooLargeError(f"unpacks to more than {most} bytes") from error
     except Exception as error:  # each library has errors of its own, some derive from none
         raise BrokenError(f"{_NAMES[codec]}: {error}") from error
 
@@ -54,7 +54,7 @@ def _gzip(data: bytes, most: int) -> bytes:
         part = inflate.decompress(data, most - size + 1)
         size += len(part)
         if size > most:
-            raise _too_large(most)
+            raise TooLargeError
         if not inflate.eof:
             raise BrokenError("cut off")
         parts.append(part)
@@ -86,7 +86,7 @@ def _snappy_block(data: bytes, most: int) -> bytes:
         if byte < 0x80:
             break
     if size > most:
-        raise _too_large(most)
+        raise TooLargeError
     return bytes(snappy.decompress(data))
 
 
@@ -94,7 +94,7 @@ def _lz4(data: bytes, most: int) -> bytes:
     frame = lz4.frame.LZ4FrameDecompressor()
     part: bytes = frame.decompress(data, max_length=most + 1)
     if len(part) > most:
-        raise _too_large(most)
+        raise TooLargeError
     if not frame.eof:
         raise BrokenError("cut off")
     return part
@@ -105,12 +105,8 @@ def _zstd(data: bytes, most: int) -> bytes:
     with opened as reader:
         part = reader.read(most + 1)
     if len(part) > most:
-        raise _too_large(most)
+        raise TooLargeError
     return part
-
-
-def _too_large(most: int) -> TooLargeError:
-    return TooLargeError(f"unpacks to more than {most} bytes")
 
 
 _UNPACK: Final[dict[int, Callable[[bytes, int], bytes]]] = {1: _gzip, 2: _snappy, 3: _lz4, 4: _zstd}

@@ -141,9 +141,10 @@ def _lines(value: bytes, most_bytes: int) -> list[bytes]:
 
 def _is_object(text: bytes) -> bool:
     try:
-        return msgspec.json.decode(text, type=msgspec.Raw)[:1] == b"{"
+        msgspec.json.decode(text, type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError):
         return False
+    return text.startswith(b"{")
 
 
 def _whole(line: bytes, most_bytes: int) -> bytes:
