@@ -68,7 +68,12 @@ def understood(fields: Mapping[str, object]) -> Loose | Other | None:
         return other("argocd", "commit_status")
     if _is_card(fields):
         return other("argocd", "card")
-    return _of_body(fields)
+    app = _of(fields, _APPS) or text(fields, "app", "name") or text(fields, "application", "name")
+    whole = {"metadata": {"name": app}, "status": fields.get("status")}
+    if app and _is_application(whole):
+        return _of_application(whole, fields)
+    parts = {**inner(fields, "app"), **inner(fields, "application")}
+    return _of_body({**parts, **fields}, app)
 
 
 def _is_application(fields: Mapping[str, object]) -> bool:
@@ -117,17 +122,22 @@ def _of_application(app: Mapping[str, object], around: Mapping[str, object]) -> 
     )
 
 
-def _of_body(fields: Mapping[str, object]) -> Loose | Other | None:
+def _of_body(fields: Mapping[str, object], app: str) -> Loose | Other | None:
     """The marker of a body that a template wrote, which has the words of Argo CD in its fields."""
-    app = _of(fields, _APPS) or text(fields, "app", "name") or text(fields, "application", "name")
-    revision = _of(fields, _REVISIONS)
-    phase = next((said for one in _PHASES if (said := _said(fields, one)) in _PHASE_WORDS), "")
-    health = next((said for one in _HEALTHS if (said := _said(fields, one)) in _HEALTH_WORDS), "")
-    words = [_said(fields, one) for one in _SYNCS]
-    phase = phase or next((said for said in words if said in _PHASE_WORDS), "")
-    synced = next((said for said in words if said in _SYNC_WORDS), "")
-    if not app or not (phase or health or synced) or not (revision or len([phase, health]) > 1):
+    revision = _of(fields, _REVISIONS) or text(fields, "sync", "revision")
+    phase = _in(fields, (*_PHASES, *_SYNCS), _PHASE_WORDS)
+    health = _in(fields, _HEALTHS, _HEALTH_WORDS)
+    synced = _in(fields, _SYNCS, _SYNC_WORDS)
+    if not app and (health or synced):
+        app = text(fields, "name")
+    if not app or not (phase or health or synced):
         return None
+    if not revision:
+        return (
+            other("argocd", "sync_status")
+            if bool(phase) + bool(health) + bool(synced) > 1
+            else None
+        )
     if not phase and synced == "Synced":
         phase = "Succeeded"
     when = _of(fields, _WHEN)
@@ -195,6 +205,10 @@ def _is_card(fields: Mapping[str, object]) -> bool:
     if "title_link" in fields and isinstance(fields.get("fields"), list):
         return True
     return title.startswith(_CARD_BEGINS) and ("facts" in fields or "potentialAction" in fields)
+
+
+def _in(fields: Mapping[str, object], names: tuple[str, ...], words: frozenset[str]) -> str:
+    return next((said for one in names if (said := _said(fields, one)) in words), "")
 
 
 def _of(fields: Mapping[str, object], names: tuple[str, ...]) -> str:
