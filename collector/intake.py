@@ -62,7 +62,6 @@ _CE: Final = "ce-"
 _CE_ENVELOPES: Final = "application/cloudevents"  # structured and batch, in whatever format
 _EVENTS: Final = "/v1/events"
 _MARKERS: Final = "/v1/markers"
-_NO_SECRETS: Final = WebhookSecrets()
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -91,12 +90,12 @@ class Intake:
         *,
         limits: Limits,
         now_s: Callable[[], float],
-        webhooks: WebhookSecrets = _NO_SECRETS,
+        webhooks: WebhookSecrets | None = None,
     ) -> None:
         self._room = room
         self._limits = limits
         self._now_s = now_s
-        self._webhooks = webhooks
+        self._webhooks = webhooks or WebhookSecrets()
         self.refused: Counter[str] = Counter()
         self.refused_at: Counter[tuple[str, str]] = Counter()
 

@@ -59,7 +59,7 @@ leaf = (
 )
 key = st.sampled_from(NAMES) | st.text(max_size=5)
 anything = st.recursive(
-    leaf, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(key, inner), max_leaves=30
+    leaf, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(key, inner), max_leaves=12
 )
 
 

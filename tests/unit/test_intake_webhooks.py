@@ -54,9 +54,7 @@ class Door:
 def run(work: Callable[[Door], Awaitable[None]], *, secrets: WebhookSecrets | None = None) -> None:
     async def around() -> None:
         room = WaitingRoom(events=1000, size=1 << 30)
-        intake = Intake(
-            room, limits=LIMITS, now_s=lambda: 0.0, webhooks=secrets or WebhookSecrets()
-        )
+        intake = Intake(room, limits=LIMITS, now_s=lambda: 0.0, webhooks=secrets)
         transport = httpx.ASGITransport(Starlette(routes=intake.routes()))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             await work(Door(client, room, intake))
