@@ -18,7 +18,7 @@ from collector.otlp.logs import lines_of_logs
 from collector.otlp.metrics import lines_of_metrics
 from collector.otlp.rules import Encoding, OtlpRules, Signal
 from collector.otlp.spans import lines_of_traces
-from collector.waiting import Answer, WaitingRoom
+from collector.waiting import Answer, Reading, WaitingRoom
 
 LINES_OF: Final = MappingProxyType(
     {
@@ -109,8 +109,11 @@ class Door:
         """What became of the records of each signal so far."""
         return {signal: tally.counts() for signal, tally in self._tallies.items()}
 
-    async def take(self, body: bytes, signal: Signal, encoding: Encoding) -> Outcome:
-        """What became of a request, once its turn is committed.
+    async def take(
+        self, body: bytes, signal: Signal, encoding: Encoding, reading: Reading
+    ) -> Outcome:
+        """What became of a request, once its turn is committed. ``reading`` is its place in the
+        room, which is given back as soon as its lines wait there themselves.
 
         MalformedError and TooManyError if it is of no use, BusyError and ClosedError as
         ``WaitingRoom.submit`` has them.
@@ -124,6 +127,7 @@ class Door:
         else:
             async with self._large:
                 formed = await asyncio.to_thread(read)
+        reading.resize(0)
         answer = await self.room.submit(formed.lines, now_s=self._now_s())
         refused = rejected_records(formed, answer)
         self._tallies[signal].add(formed, rejected=len(refused))

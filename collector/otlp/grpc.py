@@ -84,10 +84,9 @@ def _taker(door: Door, signal: Signal) -> Callable[[bytes, _Context], Awaitable[
             await context.abort(code, str(error), ((_DETAILS, details),))
 
         try:
-            # What is being read counts against the room's limits, until it waits there itself.
             with door.room.reading() as reading:
                 reading.resize(len(body))
-            outcome = await door.take(body, signal, Encoding.PROTO)
+                outcome = await door.take(body, signal, Encoding.PROTO, reading)
         except MalformedError as error:
             await refuse(grpc.StatusCode.INVALID_ARGUMENT, "malformed", error)
         except TooManyError as error:  # without a delay: trying again is of no use

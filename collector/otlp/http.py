@@ -27,7 +27,7 @@ from collector.otlp import replies
 from collector.otlp.door import Door, Outcome
 from collector.otlp.records import MalformedError, TooManyError
 from collector.otlp.rules import Encoding, Signal
-from collector.waiting import RETRY_AFTER_S, BusyError, ClosedError
+from collector.waiting import RETRY_AFTER_S, BusyError, ClosedError, Reading
 
 _MEDIA_TYPES: Final = {
     Encoding.PROTO: "application/x-protobuf",
@@ -36,9 +36,17 @@ _MEDIA_TYPES: Final = {
 _PACKED: Final = frozenset(("gzip", "x-gzip", "deflate"))
 # As in the door for events: read on so far, so that the client hears why it is refused.
 _DISCARD_FACTOR: Final = 4
-_REFUSED: Final = (
-    RefusalError, MalformedError, TooManyError, BusyError, ClosedError, ClientDisconnect
-)  # fmt: skip
+# Errors of a request, with the status and the word that it is refused with; subclasses first.
+_REFUSED: Final[tuple[tuple[type[Exception], int, str], ...]] = (
+    (BodyTooLargeError, 413, "body_too_large"),
+    (BodyError, 400, "bad_compression"),
+    (MalformedError, 400, "malformed"),
+    (TooManyError, 413, "too_many_records"),
+    (BusyError, 429, "busy"),
+    (ClosedError, 503, "unavailable"),
+    (ClientDisconnect, 400, "disconnected"),
+)
+_ERRORS: Final = (RefusalError, *(kind for kind, _, _ in _REFUSED))
 _CODES: Final = {
     403: code.PERMISSION_DENIED,
     413: code.RESOURCE_EXHAUSTED,
@@ -62,7 +70,7 @@ def _taker(door: Door, signal: Signal) -> Callable[[Request], Awaitable[Response
         try:
             _check_origin(request)
             outcome = await _take(door, signal, request)
-        except _REFUSED as error:
+        except _ERRORS as error:
             return _refuse(door, _refusal(error), encoding)
         body = replies.accepted(signal, encoding, outcome)
         return Response(body, 200, media_type=_MEDIA_TYPES[encoding])
@@ -71,18 +79,12 @@ def _taker(door: Door, signal: Signal) -> Callable[[Request], Awaitable[Response
 
 
 def _refusal(error: Exception) -> RefusalError:
-    match error:
-        case RefusalError():
-            return error
-        case MalformedError():
-            return RefusalError(400, "malformed", str(error))
-        case TooManyError():
-            return RefusalError(413, "too_many_records", str(error))
-        case BusyError():
-            return RefusalError(429, "busy", str(error))
-        case ClosedError():
-            return RefusalError(503, "unavailable", str(error))
-    return RefusalError(400, "disconnected", "the client left before the end")
+    if isinstance(error, RefusalError):
+        return error
+    status, word = next(
+        (status, word) for kind, status, word in _REFUSED if isinstance(error, kind)
+    )
+    return RefusalError(status, word, str(error) or "the client left before the end")
 
 
 def _refuse(door: Door, refusal: RefusalError, encoding: Encoding) -> Response:
@@ -116,13 +118,15 @@ async def _take(door: Door, signal: Signal, request: Request) -> Outcome:
             "unsupported_encoding",
             f"content encoding {packed[:40]!r} is not read; send gzip, deflate or none",
         )
-    # What is being read counts against the room's limits, until it waits there itself.
     with door.room.reading() as reading:
-        body = await _body(door, request, packed, reading.resize)
-    return await door.take(body, signal, encoding)
+        body = await _body(door, request, packed, reading)
+        if packed == "deflate":
+            body = _inflated(body, door.body_bytes)
+            reading.resize(len(body))
+        return await door.take(body, signal, encoding, reading)
 
 
-async def _body(door: Door, request: Request, packed: str, resize: Callable[[int], None]) -> bytes:
+async def _body(door: Door, request: Request, packed: str, reading: Reading) -> bytes:
     unpacker = Unpacker(limit=door.body_bytes, gzip=packed in ("gzip", "x-gzip"))
     chunks = request.stream()
     declared = request.headers.get("content-length", "")
@@ -130,16 +134,11 @@ async def _body(door: Door, request: Request, packed: str, resize: Callable[[int
         unpacker.expect(int(declared) if declared.isascii() and declared.isdigit() else 0)
         async for chunk in chunks:
             unpacker.feed(chunk)
-            resize(unpacker.size)
-        body = unpacker.finish()
-        return _inflated(body, door.body_bytes) if packed == "deflate" else body
-    except (BodyError, BusyError) as error:
+            reading.resize(unpacker.size)
+        return unpacker.finish()
+    except (BodyError, BusyError):
         if request.headers.get("expect", "").lower() != "100-continue" or unpacker.size:
             await discard(chunks, limit=_DISCARD_FACTOR * door.body_bytes)
-        if isinstance(error, BodyTooLargeError):
-            raise RefusalError(413, "body_too_large", str(error)) from error
-        if isinstance(error, BodyBrokenError):
-            raise RefusalError(400, "bad_compression", str(error)) from error
         raise
 
 
