@@ -15,11 +15,24 @@ from typing import Any, Final
 
 from analyzers.policy import DEFAULT_SEGMENTS, Margin, Measure, Metric
 from pipeline.config.catalogue import catalogue
+from pipeline.config.conditions import CONDITION_KEYS
 from pipeline.config.document import DEPTH_MAX, DOCUMENT_BYTES, NODES_MAX
+from pipeline.config.expressions import EXPRESSION_KEYS
 from pipeline.config.fields import Key, lasting
+from pipeline.config.inputs import (
+    DEDUPLICATION_KEYS,
+    LOG_KEYS,
+    METRIC_RULE_KEYS,
+    OTLP_KEYS,
+    SPAN_KEYS,
+    WEBHOOK_KEYS,
+)
+from pipeline.config.kafka import KAFKA_KEYS, SECURITY_KEYS
+from pipeline.config.mappings import MAPPING_KEYS
 from pipeline.config.metrics import METRIC_KEYS
 from pipeline.config.policies import LIMIT_KEYS, POLICY_KEYS, SERVICE_KEYS
 from pipeline.config.settings import CHANNEL_KEYS, DAEMON_KEYS
+from pipeline.config.sources import FILES_KEYS, SOURCE_KEYS
 
 DOCS: Final = Path(__file__).parent
 EXAMPLE: Final = DOCS / "plimsoll.example.yml"
@@ -37,8 +50,8 @@ _SAYS: Final = {
 _OPENING: Final = """\
 One YAML file holds the policy and the settings of the daemon: `plimsoll serve --config \
 plimsoll.yml`. An empty file works, and so does none. `plimsoll check --config plimsoll.yml` lists \
-every fault at once, each with its path, and tries the alert channels and the folder of the state. \
-This example is `docs/plimsoll.example.yml`:"""
+every fault at once, each with its path, and tries the alert channels, the sources and the folder \
+of the state. This example is `docs/plimsoll.example.yml`:"""
 _WRITING: Final = f"""\
 - Durations: `90s`, `30m`, `12h`, `30d`, `1w`, also together as `1h30m`, and `0`.
 - `${{NAME}}` in a value is filled from the environment, `${{NAME:-x}}` is `x` where NAME is unset \
@@ -83,8 +96,52 @@ def configuration() -> str:
         "### `alerts`",
         "A list of channels. Each names one of `webhook` and `alertmanager`.",
         _table(CHANNEL_KEYS),
+        *_ways_in(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _ways_in() -> tuple[str, ...]:
+    """The part on where events come from."""
+    return (
+        "## Sources",
+        (
+            "What is posted needs no configuration. `sources` is a list of what is read; what the "
+            "keys mean, with examples, is on the page on [sources](sources.md)."
+        ),
+        "### `sources`",
+        _table(SOURCE_KEYS),
+        "### `sources[].kafka`",
+        _table(KAFKA_KEYS),
+        "### `sources[].kafka.security`",
+        _table(SECURITY_KEYS),
+        "### `sources[].files`",
+        _table(FILES_KEYS),
+        "### `sources[].map`",
+        "Every field but `name`, `where` and `each` is a path into the message or an expression.",
+        _table(MAPPING_KEYS),
+        "### Expressions",
+        "An expression has one of `from`, `constant`, `join` and `seconds_between`.",
+        _table(EXPRESSION_KEYS, needed="none"),
+        "### Conditions",
+        (
+            "A condition of `where` is a value, a list of values of which it must have one, or "
+            "some of these tests. Values are compared as texts."
+        ),
+        _table(CONDITION_KEYS, needed="none"),
+        "### `otlp`",
+        _table(OTLP_KEYS),
+        "A rule for log records:",
+        _table(LOG_KEYS),
+        "A rule for spans:",
+        _table(SPAN_KEYS),
+        "A rule for metrics:",
+        _table(METRIC_RULE_KEYS),
+        "### `webhooks`",
+        _table(WEBHOOK_KEYS),
+        "### `deduplication`",
+        _table(DEDUPLICATION_KEYS),
+    )
 
 
 def catalogue_page() -> str:
@@ -137,9 +194,9 @@ def margin(size: Margin, metric: Metric) -> str:
     return f"{points:g} point" + ("" if points == 1 else "s")
 
 
-def _table(keys: Iterable[Key[Any]]) -> str:
+def _table(keys: Iterable[Key[Any]], *, needed: str = "required") -> str:
     rows = [
-        f"| `{key.name}` | {_cell(key.reader.form)} | {_cell(key.default) or 'required'} "
+        f"| `{key.name}` | {_cell(key.reader.form)} | {_cell(key.default) or needed} "
         f"| {_cell(key.says)} |"
         for key in keys
     ]

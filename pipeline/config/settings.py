@@ -10,13 +10,28 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from analyzers.policy import Policy
 from pipeline.config.document import Fields, Scalar, Unreadable
 from pipeline.config.faults import joined
 from pipeline.config.fields import Key, Place, Reader, Section, choice, flag, section, text, whole
+from pipeline.config.inputs import (
+    DEDUPLICATION,
+    OTLP,
+    WEBHOOKS,
+    Deduplication,
+    OtlpSettings,
+    deduplication,
+    otlp_settings,
+    webhook_secrets,
+)
+from pipeline.config.paths import at_home
+from pipeline.config.sources import SOURCES, SourceSettings, Surroundings, sources
+
+if TYPE_CHECKING:
+    from collector.foreign.signatures import WebhookSecrets
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8600
@@ -62,6 +77,10 @@ class Settings:
     alerts: tuple[Channel, ...] = ()
     unknown_services: Literal["accept", "reject"] = "accept"
     insecure: bool = False
+    sources: tuple[SourceSettings, ...] = ()
+    otlp: OtlpSettings = field(default_factory=OtlpSettings)
+    webhooks: WebhookSecrets | None = None  # None: no signature is asked for
+    deduplication: Deduplication = field(default_factory=Deduplication)
 
     @property
     def exposed(self) -> bool:
@@ -256,7 +275,8 @@ UNKNOWN_SERVICES: Final = Key(
     "What happens to events of services that neither `services:` nor a metric names.",
 )
 DAEMON_KEYS: Final[tuple[Key[Any], ...]] = (
-    LISTEN, LISTEN_PORT, INSECURE, STATE, ALERTS, UNKNOWN_SERVICES,
+    LISTEN, LISTEN_PORT, INSECURE, STATE, ALERTS, UNKNOWN_SERVICES, SOURCES, OTLP, WEBHOOKS,
+    DEDUPLICATION,
 )  # fmt: skip
 
 
@@ -264,14 +284,20 @@ def settings(top: Section, policy: Policy, *, folder: Path, env: Mapping[str, st
     """The settings that a configuration in ``folder`` describes, with the policy it holds."""
     written = STATE.of(top)
     port = LISTEN_PORT.of(top)
+    otlp = otlp_settings(top)
+    around = Surroundings(policy.limits, otlp.rules, folder, env)
     found = Settings(
         policy=policy,
-        state=_state(env) if written is None else folder / _at_home(written, env),
+        state=_state(env) if written is None else folder / at_home(written, env),
         host=LISTEN.of(top) or HOST,
         port=PORT if port is None else port,
         alerts=ALERTS.of(top) or (),
         unknown_services=UNKNOWN_SERVICES.of(top) or "accept",
         insecure=INSECURE.of(top) or False,
+        sources=sources(top, around),
+        otlp=otlp,
+        webhooks=webhook_secrets(top),
+        deduplication=deduplication(top),
     )
     named = policy.services or any(metric.services for metric in policy.metrics)
     if found.unknown_services == "reject" and not named:
@@ -284,11 +310,4 @@ def _state(env: Mapping[str, str]) -> Path:
     given = env.get("XDG_STATE_HOME", "")
     if given.startswith("/"):
         return Path(given) / "plimsoll"
-    return _at_home("~/.local/state/plimsoll", env)
-
-
-def _at_home(path: str, env: Mapping[str, str]) -> Path:
-    """A path with ``~/`` put in; without a home it lies where the daemon was started."""
-    if path == "~" or path.startswith("~/"):
-        return Path(env.get("HOME", ""), path[2:])
-    return Path(path)
+    return at_home("~/.local/state/plimsoll", env)
