@@ -45,7 +45,20 @@ class Doors:
     answers: list[Answer] = field(default_factory=list)
     room: WaitingRoom | None = None
     door: Door | None = None
+    loop: asyncio.AbstractEventLoop | None = None
     end: Callable[[], object] = lambda: None
+
+    def after_refusals(self, n: int, then: Callable[[], None]) -> None:
+        """Does something in the doors' own thread as soon as so many requests were refused."""
+
+        async def watch() -> None:
+            assert self.door is not None
+            while sum(self.door.refused.values()) < n:  # noqa: ASYNC110 - a counter has no event
+                await asyncio.sleep(0.001)
+            then()
+
+        assert self.loop is not None
+        asyncio.run_coroutine_threadsafe(watch(), self.loop)
 
     def wait_for(self, lines: int) -> list[bytes]:
         """The lines, once there are so many."""
@@ -114,7 +127,7 @@ async def _serve(
     grpc, port = await grpc_door.start(door, "127.0.0.1", 0)
     doors.http = f"http://127.0.0.1:{listener.getsockname()[1]}"
     doors.grpc = f"127.0.0.1:{port}"
-    doors.room, doors.door = room, door
+    doors.room, doors.door, doors.loop = room, door, loop
     doors.end = lambda: loop.call_soon_threadsafe(ended.set)
     ready.set()
     await ended.wait()

@@ -46,7 +46,7 @@ _REFUSED: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (ClosedError, 503, "unavailable"),
     (ClientDisconnect, 400, "disconnected"),
 )
-_ERRORS: Final = (RefusalError, *(kind for kind, _, _ in _REFUSED))
+_ERRORS: Final[tuple[type[Exception], ...]] = (RefusalError, *(kind for kind, _, _ in _REFUSED))
 _CODES: Final = {
     403: code.PERMISSION_DENIED,
     413: code.RESOURCE_EXHAUSTED,
