@@ -42,10 +42,29 @@ _TAKEN: Final = (
     Answered(503, "The daemon is loading its state, stopping, or cannot save.", retry=True),
 )
 
+# In the content type of the request: JSON is answered with JSON.
+_PROTOBUF: Final = "application/x-protobuf"
+_OTLP_TAKEN: Final = tuple(
+    Answered(status, when, _PROTOBUF, retry=status in (429, 503))
+    for status, when in (
+        (200, "Committed; a partial success says what was refused."),
+        (400, "No request of this signal."),
+        (403, "A web page of another origin tried to write."),
+        (413, "The body, unpacked, is over a limit."),
+        (415, "Content type or content encoding is not read."),
+        (429, "Too much is waiting."),
+        (503, "The daemon is loading its state, stopping, or cannot save."),
+    )
+)
+
 ALL_OPERATIONS: Final = (
     Operation("post", "/v1/events", "events", "Take business events.", _TAKEN, takes=Event),
     Operation(
         "post", "/v1/markers", "markers", "Take deployment markers.", _TAKEN, takes=NewMarker
+    ),
+    *(
+        Operation("post", f"/v1/{signal}", signal, f"Take OpenTelemetry {signal}.", _OTLP_TAKEN)
+        for signal in ("logs", "metrics", "traces")
     ),
     *OPERATIONS,
 )

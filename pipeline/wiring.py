@@ -11,8 +11,8 @@ import hashlib
 import ipaddress
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,9 @@ from starlette.types import ASGIApp
 
 from collector.checkpoint import Bounds, Checkpoint, CheckpointError
 from collector.intake import Intake
+from collector.otlp import http as otlp_http
+from collector.otlp.door import Door
+from collector.source import Source
 from collector.waiting import WaitingRoom
 from dashboards import exposition, page
 from dashboards.api import openapi, page_data, probes, verdicts
@@ -37,6 +40,7 @@ from pipeline.config.settings import Channel as Destination
 from pipeline.config.settings import Settings
 from pipeline.embedded import Engine, EngineError
 from pipeline.interface import ALL_OPERATIONS
+from pipeline.sources import Patience, Pulling
 from pipeline.turns import KeptTurns
 
 # Bodies at their limit that may wait or be read at once. At half, two large senders turn each
@@ -142,11 +146,12 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def application(engine: Engine, intake: Intake, *, version: str) -> ASGIApp:
+def application(engine: Engine, intake: Intake, otlp: Door, *, version: str) -> ASGIApp:
     """Every HTTP face of the daemon."""
     app = Starlette(
         routes=[
             *intake.routes(),
+            *otlp_http.routes(otlp),
             *verdicts.routes(engine),
             *page_data.routes(engine, engine.evidence, version=version),
             *probes.routes(engine, version=version),
@@ -158,6 +163,26 @@ def application(engine: Engine, intake: Intake, *, version: str) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     return SafeHeaders(app)
+
+
+def sources(given: Settings, room: WaitingRoom, *, say: Say) -> list[Pulling]:
+    """What is read beside what is posted, each with its patience."""
+    # Imported here: a daemon that only listens needs no Kafka client.
+    from collector.following import FilesSource  # noqa: PLC0415
+    from collector.kafka import KafkaSource  # noqa: PLC0415
+    from collector.kafka_settings import KafkaSettings  # noqa: PLC0415
+
+    limits = given.policy.limits
+    found = []
+    for one in given.sources:
+        source: Source
+        if isinstance(one.reads, KafkaSettings):
+            source = KafkaSource(one.reads, line_bytes=limits.line_bytes, clock=clock.monotonic_s)
+        else:
+            source = FilesSource(one.reads, limits=limits, now_s=clock.monotonic_s)
+        patience = Patience(reject_ratio=one.reject_ratio)
+        found.append(Pulling(source, room, now_s=clock.monotonic_s, say=say, patience=patience))
+    return found
 
 
 def channels(given: tuple[Destination, ...], client: httpx.AsyncClient) -> dict[str, Channel]:
@@ -203,7 +228,8 @@ async def _serve(
         size=WAITING_BODIES * limits.body_bytes,
         closed="the daemon is loading its state; send it again in a moment",
     )
-    intake = Intake(room, limits=limits, now_s=clock.monotonic_s)
+    intake = Intake(room, limits=limits, now_s=clock.monotonic_s, webhooks=given.webhooks)
+    otlp = Door(room, rules=given.otlp.rules, limits=limits, now_s=clock.monotonic_s)
     names = tuple(channel_name(channel) for channel in given.alerts)
     engine = Engine(
         room=room,
@@ -212,11 +238,12 @@ async def _serve(
         limits=limits,
         now_s=clock.monotonic_s,
         say=say,
-        refused=lambda: dict(intake.refused),
+        refused=lambda: dict(intake.refused + otlp.refused),
+        sources=sources(given, room, say=say),
     )
     server = _Server(
         uvicorn.Config(
-            application(engine, intake, version=version),
+            application(engine, intake, otlp, version=version),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -235,7 +262,8 @@ async def _serve(
         ways = channels(given.alerts, client)
         delivering = asyncio.create_task(_deliver(checkpoint, ways, say), name="delivery")
         # 3. Serve until one of them ends it; the last answers go out here.
-        await server.serve(sockets=[listener])
+        async with _grpc(given, otlp, say):
+            await server.serve(sockets=[listener])
         # 4. What was taken in before the end has its turn.
         engine.stop()
         delivering.cancel()
@@ -247,6 +275,25 @@ async def _serve(
             async with asyncio.timeout(DELIVERY_GRACE_S):
                 await deliver_due(checkpoint, ways, clock.wall_ns(), clock=clock.wall_ns)
     say("plimsoll has stopped; everything that was acknowledged is kept")
+
+
+@asynccontextmanager
+async def _grpc(given: Settings, door: Door, say: Say) -> AsyncIterator[None]:
+    """OTLP over gRPC, where a port is configured for it."""
+    if given.otlp.grpc_port is None:
+        yield
+        return
+    from collector.otlp import grpc as otlp_grpc  # noqa: PLC0415 - half a second of imports
+
+    try:
+        server, port = await otlp_grpc.start(door, given.host, given.otlp.grpc_port)
+    except otlp_grpc.GrpcError as error:
+        raise WiringError(str(error)) from error
+    say(f"OTLP over gRPC is taken on {given.host} port {port}")
+    try:
+        yield
+    finally:
+        await otlp_grpc.stop(server, grace_s=GRACE_S)
 
 
 async def _deliver(checkpoint: Checkpoint, ways: Mapping[str, Channel], say: Say) -> None:
