@@ -18,7 +18,7 @@ from collector.otlp.rules import Encoding, OtlpRules, Signal
 from collector.source import Formed, Message
 
 TOMBSTONE: Final = "tombstone"
-_BLANK: Final = b" \t\r\n"
+_BLANK: Final = b" \t\r"
 
 
 class OtlpForm:
@@ -68,8 +68,8 @@ def otlp_form(
 
 
 def sniffed(payload: bytes) -> Encoding:
-    """How a message is written, by its first byte: no OTLP request in protobuf begins with a
-    brace, which would be a group, or with a blank.
+    """How a message is written, by its first byte: no request in protobuf begins with a brace or
+    a blank, except that a line break is how nearly all of them begin.
 
     >>> sniffed(b' {"resourceLogs":[]}'), sniffed(bytes([10, 0]))
     (<Encoding.JSON: 'json'>, <Encoding.PROTO: 'proto'>)
