@@ -43,6 +43,11 @@ def until(true: Callable[[], bool], running: Daemon, what: str) -> None:
     raise AssertionError(f"{what}: {running.counts()} {running.lines[-5:]}")
 
 
+def counted(running: Daemon, *, more_than: int) -> Callable[[], bool]:
+    """Whether a daemon has counted more events than these."""
+    return lambda: running.counts()["events"] > more_than
+
+
 def folded(state: Path) -> Cells:
     """What a state directory holds, as it happened."""
     with Checkpoint.open(state, exclusive=False) as checkpoint:
@@ -72,8 +77,7 @@ def test_a_daemon_that_is_killed_again_and_again_counts_every_message_once(
     sent = kafka_broker.send_events(topic, 30_000, partitions=3)
     for kill in range(4):
         with daemon(state, *arguments) as running:
-            wanted = 5_000 * kill
-            until(lambda: running.counts()["events"] > wanted, running, f"kill {kill}")
+            until(counted(running, more_than=5_000 * kill), running, f"kill {kill}")
             running.kill()
         # What a producer tries once more lies in the topic twice.
         sent_again = kafka_broker.send_events(topic, 500, partitions=2, first=1_000 * kill)
@@ -160,7 +164,9 @@ def test_two_daemons_never_have_one_state(kafka_broker: Broker, topic: str, tmp_
     with daemon(tmp_path / "state", *arguments) as running:
         kafka_broker.send_events(topic, 100, partitions=3)
         until(lambda: running.counts()["events"] == 100, running, "first")
-        with pytest.raises(AssertionError, match="is in use by process"):
-            with daemon(tmp_path / "state", *arguments):
-                raise AssertionError("two daemons serve from one state")
+        with (
+            pytest.raises(AssertionError, match="is in use by process"),
+            daemon(tmp_path / "state", *arguments),
+        ):
+            raise AssertionError("two daemons serve from one state")
         assert running.end() == 0
