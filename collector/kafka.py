@@ -57,6 +57,7 @@ class KafkaSource:
         self._trouble = ""  # why the brokers are away
         self._tell_at = 0.0
         self._untold: dict[TopicPartition, int] = {}
+        self._sent: dict[TopicPartition, int] = {}
         self._telling: Future[int] | None = None
         self._notes: list[str] = []
         self.untold_failures = 0
@@ -119,28 +120,23 @@ class KafkaSource:
             where = self._names.partition(part.source)
             if where is not None and part.after is not None:
                 self._untold[where] = position(part.source, part.after).offset
-        now = self._clock()
-        if now >= self._tell_at and (self._telling is None or self._telling.done()):
-            self._tell_at = now + _TELL_S
-            self._tell()
+        if self._clock() >= self._tell_at:
+            self._tell_at = self._clock() + _TELL_S
+            self._tell(0)
 
     def close(self) -> None:
         """Tells a last time how far the group has come, and lets go of the brokers."""
+        if not self._trouble:
+            self._tell(_LAST_TELL_S)  # what is under way
+            self._tell(_LAST_TELL_S)  # what came after it
+        self._untold, self._sent, self._telling, self._looking = {}, {}, None, None
         connection, self._connection = self._connection, None
         worker, self._worker = self._worker, None
         if connection is None:
             return
-        if worker is not None and self._settings.group and self._untold and not self._trouble:
-            last = worker.submit(connection.tell, self._untold)
-            try:
-                self.untold_failures += last.result(_LAST_TELL_S) > 0
-            except (SourceError, SourceBusyError, TimeoutError):
-                self.untold_failures += 1
-        self._untold = {}
         connection.close()  # whatever the worker still waits for ends with it
         if worker is not None:
             worker.shutdown(wait=True, cancel_futures=True)
-        self._looking = self._telling = None
 
     # What there is
 
@@ -392,18 +388,25 @@ class KafkaSource:
         notes, self._notes = tuple(self._notes), []
         return RawBatch(tuple(parts), dict(ignored), notes)
 
-    def _tell(self) -> None:
-        """Sends the group's offsets by the worker."""
-        connection, worker = self._connection, self._worker
+    def _tell(self, wait_s: float) -> None:
+        """Sends the group's offsets by the worker, one request at a time; what was not taken is
+        sent again with the next."""
+        connection, worker, telling = self._connection, self._worker, self._telling
+        if telling is not None:
+            try:
+                failed = telling.result(wait_s) > 0
+            except TimeoutError:
+                return
+            except (SourceError, SourceBusyError):
+                failed = True
+            self.untold_failures += failed
+            if failed:
+                self._untold = self._sent | self._untold
+        self._telling = None
         if connection is None or worker is None or not self._untold or not self._settings.group:
             return
-        offsets, self._untold = self._untold, {}
-        self._telling = worker.submit(connection.tell, offsets)
-        self._telling.add_done_callback(self._told)
-
-    def _told(self, telling: Future[int]) -> None:
-        if not telling.cancelled():
-            self.untold_failures += telling.exception() is not None or telling.result() > 0
+        self._sent, self._untold = self._untold, {}
+        self._telling = worker.submit(connection.tell, self._sent)
 
 
 def _shown(where: TopicPartition) -> str:

@@ -8,8 +8,6 @@ a partition away. Errors leave as SourceError (somebody must do something) or So
 from __future__ import annotations
 
 import logging
-import socket
-import ssl
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
 from collector.kafka_blocks import Appetite, hand_over
+from collector.kafka_probe import tls, why_unreachable
 from collector.kafka_settings import KafkaSettings
 from collector.source import SourceBusyError, SourceError
 
@@ -30,7 +29,6 @@ _log = logging.getLogger(__name__)
 # that is coming up, at double a restart that nobody needs to notice is noticed.
 _RECONNECT_MS: Final = 100
 _RECONNECT_MS_MAX: Final = 2_000
-_PROBE_S: Final = 3.0
 _UNKNOWN_TOPIC: Final = 3  # Kafka's number of the error
 _DENIED: Final = (
     kafka_errors.AuthorizationError,
@@ -205,50 +203,3 @@ class Connection:
 
 # kafka-python takes any other word for a policy, but only this one for none.
 NO_RESET: Final = "none"
-
-
-def tls(settings: KafkaSettings) -> ssl.SSLContext:
-    """What the connection trusts and shows; SourceError if a file cannot be used."""
-    security = settings.security
-    try:
-        context = ssl.create_default_context(cafile=security.ca)
-    except (OSError, ssl.SSLError) as error:
-        raise SourceError(
-            f"Kafka source {settings.name}: cannot use security.ca {security.ca}: {error}; "
-            "give the PEM file of the authority that signed the brokers' certificates"
-        ) from error
-    if security.certificate is None:
-        return context
-    try:
-        context.load_cert_chain(security.certificate, security.key, lambda: security.key_password)
-    except (OSError, ssl.SSLError) as error:
-        raise SourceError(
-            f"Kafka source {settings.name}: cannot use security.certificate "
-            f"{security.certificate} with its key: {error}; give both as PEM files"
-        ) from error
-    return context
-
-
-def why_unreachable(settings: KafkaSettings) -> str:
-    """Why no broker let us in, broker by broker; SourceError if TLS itself cannot come about."""
-    found = []
-    for broker in settings.brokers:
-        host, _, port = broker.rpartition(":")
-        try:
-            with socket.create_connection((host.strip("[]"), int(port)), _PROBE_S) as plain:
-                if settings.security.encrypted:
-                    with tls(settings).wrap_socket(plain, server_hostname=host.strip("[]")):
-                        pass
-        except ssl.SSLError as error:
-            raise SourceError(
-                f"Kafka source {settings.name}: no TLS with {broker}: {error}; correct "
-                "security.ca, security.protocol or the broker's certificate"
-            ) from error
-        except (OSError, ValueError) as error:
-            found.append(f"{broker}: {error}")
-        else:
-            found.append(
-                f"{broker} listens, but does not speak Kafka with {settings.security.protocol}: "
-                "correct security.protocol if this stays so"
-            )
-    return "; ".join(found)

@@ -1,5 +1,6 @@
 """Fixtures that integration tests share."""
 
 from tests.kafka_broker import kafka_broker
+from tests.kafka_taken import swept
 
-__all__ = ["kafka_broker"]
+__all__ = ["kafka_broker", "swept"]
