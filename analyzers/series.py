@@ -6,7 +6,7 @@ them: a table keeps each distinct word once, and numbers. Series are made of it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias, overload
 
@@ -78,6 +78,17 @@ class SeriesTable(Sequence[Series]):
     def __repr__(self) -> str:
         return repr(tuple(self))
 
+    def about(self, metrics: Collection[str], names: Sequence[str]) -> Ints:
+        """The places of the series of some metrics in the segments of one attribute set."""
+        *_, known, segments = self.words
+        rows = np.flatnonzero(
+            np.array([word in metrics for word in known], np.bool_)[self.codes[4]]
+        )
+        alike = np.zeros(len(segments), np.bool_)
+        for code in np.unique(self.codes[5, rows]).tolist():
+            alike[code] = [name for name, _ in segments[code]] == [*names]
+        return rows[alike[self.codes[5, rows]]]
+
     def picked(self, rows: Bools) -> SeriesTable:
         """The chosen series, without the words that no other one has."""
         codes, words = self.codes[:, rows], []
@@ -126,6 +137,19 @@ def union(tables: Sequence[SeriesTable]) -> tuple[SeriesTable, list[Ints]]:
     ends = np.cumsum([len(table) for table in tables])
     table = SeriesTable(np.stack(keys.codes(found.keys)), tuple(words for words, _ in merged))
     return table, np.split(found.of, ends[:-1])
+
+
+def beyond(table: SeriesTable, known: SeriesTable) -> Bools:
+    """Mask of the series of ``table`` that are not among the ``known`` ones.
+
+    >>> one, two = (coded([Series("production", "a", v, "", "success", ())]) for v in "12")
+    >>> beyond(two, one).tolist(), beyond(one, union([two, one])[0]).tolist()
+    ([True], [False])
+    """
+    everything, (ours, theirs) = union([table, known])
+    fresh = np.ones(len(everything), np.bool_)
+    fresh[theirs] = False
+    return np.asarray(fresh[ours])
 
 
 def _merged(dictionaries: Sequence[Dictionary]) -> tuple[Dictionary, list[Ints]]:
