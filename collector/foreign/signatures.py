@@ -31,15 +31,15 @@ def fault(secrets: WebhookSecrets, headers: Mapping[str, str], body: bytes) -> s
     signature = headers.get("x-hub-signature-256")
     if secrets.github and (signature is not None or "x-github-event" in headers):
         if signature is None:
-            return "X-Hub-Signature-256 is missing, and webhooks.github has a secret"
+            return "X-Hub-Signature-256 is missing, and webhooks.github.secret is set"
         if not hmac.compare_digest(_of(secrets.github, body), _raw(signature)):
-            return "X-Hub-Signature-256 is not that of this body with the secret of webhooks.github"
+            return "X-Hub-Signature-256 is not that of this body with webhooks.github.secret"
     token = headers.get("x-gitlab-token")
     if secrets.gitlab and (token is not None or "x-gitlab-event" in headers):
         if token is None:
-            return "X-Gitlab-Token is missing, and webhooks.gitlab has a secret"
+            return "X-Gitlab-Token is missing, and webhooks.gitlab.token is set"
         if not hmac.compare_digest(secrets.gitlab.encode(), _raw(token)):
-            return "X-Gitlab-Token is not the secret of webhooks.gitlab"
+            return "X-Gitlab-Token is not webhooks.gitlab.token"
     return None
 
 
