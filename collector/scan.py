@@ -308,6 +308,8 @@ def _fill(table: _Table, filling: _Filling, shape: Shape, rows: Ints) -> None:
     every = bool(filling.good.all())
     part = slice(None) if every else filling.good
     rows = rows[part]
+    if not len(rows):
+        return
     table.read[rows] = True
     for name, codes in filling.codes.items():
         table.codes[name][rows] = codes[part]

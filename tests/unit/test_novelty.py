@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from analyzers.facts import NS_PER_S, Batch, Words
-from collector.novelty import ROW_BYTES, Novel, Seen, SeenDamagedError, keep_new, merged, newest
+from collector.identity_blobs import ROW_BYTES, packed, rows_of, unpacked
+from collector.novelty import Novel, Seen, SeenDamagedError, keep_new, merged, newest
 from tests.payloads import decoded, event, marker
 
 NOON_NS = 1_779_364_800 * NS_PER_S
@@ -102,7 +103,7 @@ def test_a_corrected_event_counts_under_the_id_of_the_refused_one_in_either_orde
 def test_kept_identities_are_known_again_after_a_restart() -> None:
     before, batches = Seen(), [decoded(event(id="a"), marker()), decoded(event(id="b"), b"bad")]
     blobs = [kept(batch, before).fresh for batch in batches]
-    assert [len(blob) for blob in blobs] == [2 * ROW_BYTES, 2 * ROW_BYTES]
+    assert [len(blob) for blob in blobs] == [8 + 2 * ROW_BYTES, 8 + 2 * ROW_BYTES]
     after = Seen()
     after.load(blobs)
     assert len(after) == 4
@@ -117,23 +118,47 @@ def test_loading_the_same_identities_twice_changes_nothing() -> None:
     assert len(after) == 2
 
 
+def test_an_id_that_came_again_after_the_horizon_is_known_by_its_new_time_after_a_restart() -> None:
+    before, after = Seen(), Seen()
+    blobs = [kept(decoded(event(id="a", time="2026-05-20T12:00:00Z")), before).fresh]
+    before.forget(NOON_NS - NS_PER_S)
+    blobs.append(kept(decoded(event(id="a")), before).fresh)
+    after.load([merged(blobs)])
+    after.forget(NOON_NS - NS_PER_S)
+    assert len(after) == len(before) == 1
+
+
 def test_damaged_identities_are_named() -> None:
-    with pytest.raises(SeenDamagedError, match="33 bytes, no multiple of 32; restore"):
-        Seen().load([bytes(33)])
+    blob = kept(decoded(event(id="a"))).fresh
+    for damaged in (bytes(33), blob[:-1], blob[1:]):
+        with pytest.raises(SeenDamagedError, match=f"{len(damaged)} bytes, no whole.*restore"):
+            Seen().load([damaged])
+
+
+def test_identities_kept_in_the_first_form_are_known_again() -> None:
+    batch = decoded(event(id="a"), event(id="b"))
+    facts, rows = batch.facts, np.empty((2, 4), "<u8")
+    rows[:, :2], rows[:, 2], rows[:, 3] = facts.key, facts.content, 832_680_000
+    seen = Seen()
+    seen.load([rows.tobytes()])
+    again = kept(decoded(event(id="a"), event(id="b", value=9)), seen)
+    assert (again.duplicates, again.conflicts, len(again.batch.facts)) == (2, 1, 0)
+    assert newest(rows.tobytes()) == newest(merged([rows.tobytes()]))
 
 
 def test_what_was_not_committed_can_be_taken_back() -> None:
     seen = Seen()
     kept(decoded(event(id="a")), seen)
-    before = len(seen)
     kept(decoded(event(id="a"), event(id="b"), event(id="c")), seen)
-    seen.rewind(before)
+    seen.rewind()
+    seen.rewind()
+    assert len(seen) == 1
     news = kept(decoded(event(id="a"), event(id="b")), seen)
     assert (len(news.batch.facts), news.duplicates) == (1, 1)
 
 
 def test_what_is_older_than_the_horizon_is_forgotten_and_no_longer_taken() -> None:
-    seen = Seen()
+    seen = Seen(horizon_s=3_600)
     old = decoded(*(event(id=f"old-{i}", time="2026-05-21T11:00:00Z") for i in range(9)))
     kept(old, seen)
     kept(decoded(event(id="new")), seen)
@@ -151,26 +176,99 @@ def test_the_horizon_never_moves_back() -> None:
     assert seen.floor_ns == NOON_NS
 
 
-def test_memory_is_freed_once_an_eighth_more_has_been_entered() -> None:
-    seen = Seen()
-    keys, content = identities(3_000)
-    entered(seen, keys[:1_000], content[:1_000], at_ns=NOON_NS)
-    seen.forget()
-    entered(seen, keys[1_000:1_100], content[1_000:1_100], at_ns=NOON_NS + NS_PER_S)
-    seen.forget(NOON_NS + NS_PER_S)
-    assert len(seen) == 1_100
-    entered(seen, keys[1_100:1_200], content[1_100:1_200], at_ns=NOON_NS + NS_PER_S)
-    seen.forget()
-    assert len(seen) == 200
+def test_whole_slices_of_the_horizon_are_forgotten_and_their_memory_used_again() -> None:
+    seen = Seen(horizon_s=6_400)
+    keys, content = identities(40_000)
+    sizes = []
+    for turn in range(40):
+        part = slice(turn * 1_000, turn * 1_000 + 1_000)
+        now_ns = NOON_NS + turn * 1_000 * NS_PER_S
+        seen.forget(now_ns - 6_400 * NS_PER_S)
+        assert all(entered(seen, keys[part], content[part], at_ns=now_ns))
+        assert not any(entered(seen, keys[part], content[part], at_ns=now_ns))
+        sizes.append(seen.nbytes)
+    assert 7_000 <= len(seen) <= 8_000
+    assert sizes[-1] == sizes[10]
+    assert seen.bound == "time"
+    assert seen.dropped == 0
 
 
-def test_above_the_limit_what_was_entered_first_is_dropped_and_counted() -> None:
+def test_above_the_limit_the_oldest_slices_are_dropped_and_older_events_are_stale() -> None:
+    seen = Seen(limit=800, horizon_s=64)
+    keys, content = identities(1_000)
+    for second in range(10):
+        part = slice(second * 100, second * 100 + 100)
+        entered(seen, keys[part], content[part], at_ns=NOON_NS + second * NS_PER_S)
+    assert seen.bound == "time"
+    assert seen.forget() == 300
+    assert seen.forget() == 0
+    assert (len(seen), seen.bound, seen.dropped) == (700, "ids", 300)
+    assert seen.floor_ns == NOON_NS + 3 * NS_PER_S
+
+
+def test_a_limit_reached_within_one_slice_drops_what_came_first_and_refuses_nothing() -> None:
     seen = Seen(limit=800)
     keys, content = identities(1_000)
     entered(seen, keys, content)
-    assert seen.forget() == 300
-    assert len(seen) == 700
-    assert entered(seen, keys, content) == [True] * 300 + [False] * 700
+    assert seen.forget() == 304
+    assert (len(seen), seen.bound, seen.floor_ns) == (696, "ids", 0)
+    assert entered(seen, keys, content) == [True] * 304 + [False] * 696
+
+
+def test_the_number_is_bounded_without_being_asked_to_forget() -> None:
+    seen = Seen(limit=1_000)
+    keys, content = identities(300_000)
+    entered(seen, keys, content)
+    assert len(seen) <= 1_000 + 2**16
+    assert seen.nbytes < 3_000_000
+
+
+def test_the_horizon_in_time_is_in_force_again_once_it_is_the_nearer_one() -> None:
+    seen = Seen(limit=800, horizon_s=64)
+    keys, content = identities(1_000)
+    for second in range(10):
+        part = slice(second * 100, second * 100 + 100)
+        entered(seen, keys[part], content[part], at_ns=NOON_NS + second * NS_PER_S)
+    seen.forget()
+    seen.forget(NOON_NS + 9 * NS_PER_S)
+    assert (seen.bound, seen.floor_ns) == ("time", NOON_NS + 9 * NS_PER_S)
+
+
+def test_times_far_ahead_neither_take_memory_for_ever_nor_push_others_out() -> None:
+    seen = Seen(horizon_s=6_400)
+    keys, content = identities(1_100)
+    seen.forget(NOON_NS)
+    entered(seen, keys[:100], content[:100], at_ns=NOON_NS)
+    ahead = NOON_NS + np.arange(1_000) * 3600 * NS_PER_S
+    seen.add(keys[100:], content[100:], ahead)
+    assert not any(entered(seen, keys[:100], content[:100]))
+    assert seen.nbytes < 20_000_000
+    seen.forget(NOON_NS + 3 * 6_400 * NS_PER_S)
+    assert len(seen) == 0
+
+
+def test_a_flood_from_far_ahead_does_not_push_out_what_is_of_now() -> None:
+    seen = Seen(limit=800, horizon_s=64)
+    keys, content = identities(2_000)
+    seen.forget(NOON_NS - 64 * NS_PER_S)
+    entered(seen, keys[:500], content[:500])
+    entered(seen, keys[500:], content[500:], at_ns=NOON_NS + 10**6 * NS_PER_S)
+    seen.forget()
+    assert seen.floor_ns == NOON_NS - 64 * NS_PER_S
+    assert not any(entered(seen, keys[:500], content[:500]))
+
+
+def test_many_slices_without_a_horizon_are_joined_and_nothing_is_forgotten() -> None:
+    seen = Seen(horizon_s=64)
+    keys, content = identities(1_000)
+    seen.add(keys, content, NOON_NS + np.arange(1_000) * NS_PER_S)
+    new, _ = seen.add(keys, content, NOON_NS + np.arange(1_000) * NS_PER_S)
+    assert not new.any()
+
+
+def test_more_identities_than_can_be_told_apart_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"200000000 identities are more than .* take fewer"):
+        Seen(limit=200_000_000)
 
 
 def test_the_newest_time_of_kept_identities_is_told() -> None:
@@ -185,7 +283,8 @@ def test_merging_leaves_out_what_is_past_the_horizon() -> None:
         kept(decoded(event(id="a", time="2026-05-21T11:00:00Z")), seen).fresh,
         kept(decoded(event(id="b")), seen).fresh,
     ]
-    assert merged(blobs) == b"".join(blobs)
+    words, seconds = zip(*map(unpacked, blobs), strict=True)
+    assert merged(blobs) == packed(np.concatenate(words), np.concatenate(seconds))
     assert merged(blobs, before_ns=NOON_NS) == blobs[1]
     assert merged([]) == b""
 
@@ -204,22 +303,15 @@ def test_many_identities_survive_growing_forgetting_and_taking_back() -> None:
             reference.setdefault(name, row)
         assert entered(seen, keys[rows], content[rows]) == expected
     assert len(seen) == len(reference)
-    assert 0 < seen.nbytes / len(seen) < 80
-    seen.rewind(1_000)
     again = Seen()
-    again.load([seen.rows(0, 400), seen.rows(400)])
-    assert again.rows(0) == seen.rows(0)
-    assert not any(entered(again, *columns(seen.rows(0))))
-
-
-def columns(blob: bytes) -> tuple[Words, Words]:
-    words = np.frombuffer(blob, np.uint64).reshape(-1, 4)
-    return words[:, :2], words[:, 2]
+    again.load([packed(rows_of(keys, content), np.full(len(keys), 832_680_000, np.uint32))])
+    assert len(again) == len(keys)
+    assert not any(entered(again, keys, content))
 
 
 def test_keys_that_fall_into_one_place_are_still_told_apart() -> None:
     keys = np.zeros((500, 2), np.uint64)
-    keys[:, 1] = np.arange(500)
+    keys[:, 1] = np.arange(500) << 32
     seen = Seen()
     assert all(entered(seen, keys, np.zeros(500, np.uint64)))
     assert not any(entered(seen, keys[::-1], np.zeros(500, np.uint64)))
