@@ -81,9 +81,8 @@ class SeriesTable(Sequence[Series]):
     def about(self, metrics: Collection[str], names: Sequence[str]) -> Ints:
         """The places of the series of some metrics in the segments of one attribute set."""
         *_, known, segments = self.words
-        rows = np.flatnonzero(
-            np.array([word in metrics for word in known], np.bool_)[self.codes[4]]
-        )
+        chosen = np.array([word in metrics for word in known], np.bool_)
+        rows: Ints = np.flatnonzero(chosen[self.codes[4]])
         alike = np.zeros(len(segments), np.bool_)
         for code in np.unique(self.codes[5, rows]).tolist():
             alike[code] = [name for name, _ in segments[code]] == [*names]
