@@ -86,7 +86,8 @@ class SeriesTable(Sequence[Series]):
         alike = np.zeros(len(segments), np.bool_)
         for code in np.unique(self.codes[5, rows]).tolist():
             alike[code] = [name for name, _ in segments[code]] == [*names]
-        return rows[alike[self.codes[5, rows]]]
+        mine: Bools = alike[self.codes[5, rows]]
+        return rows[mine]
 
     def picked(self, rows: Bools) -> SeriesTable:
         """The chosen series, without the words that no other one has."""
