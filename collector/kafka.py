@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Final
 
 from kafka import TopicPartition
@@ -19,14 +19,14 @@ from kafka import errors as kafka_errors
 from collector.faults import Fault, Reason
 from collector.kafka_blocks import Appetite, Block, from_records
 from collector.kafka_client import Connection, Topic
+from collector.kafka_group import GroupOffsets
 from collector.kafka_places import Names, Reading, position
 from collector.kafka_settings import KafkaSettings
 from collector.source import Part, RawBatch, SourceBusyError, SourceError
 
 # All topics of a cluster are listed for patterns only every so many looks: it may be a long list.
 _LISTED_EVERY: Final = 6
-_TELL_S: Final = 5.0
-_LAST_TELL_S: Final = 2.0
+_RETIRED_MAX: Final = 1_000
 _MS_PER_S: Final = 1_000
 _NS_PER_MS: Final = 1_000_000
 _OPENED: Final = "opened"
@@ -50,18 +50,14 @@ class KafkaSource:
         self._kept: dict[TopicPartition, str] = {}
         self._topics: dict[str, Topic] = {}
         self._missing: set[str] = set()
+        self._retired: set[str] = set()  # ids that brokers who lag may still tell of
         self._first = False  # nothing of this source is in the checkpoint yet
         self._looks = 0
         self._look_at = 0.0
         self._looking: Future[dict[str, Topic]] | None = None
         self._trouble = ""  # why the brokers are away
-        self._tell_at = 0.0
-        self._untold: dict[TopicPartition, int] = {}
-        self._sent: dict[TopicPartition, int] = {}
-        self._telling: Future[int] | None = None
+        self._group = GroupOffsets(clock)
         self._notes: list[str] = []
-        self.untold_failures = 0
-        """How often the brokers did not take the group's offsets."""
 
     @property
     def label(self) -> str:
@@ -116,25 +112,32 @@ class KafkaSource:
 
     def committed(self, parts: Sequence[Part]) -> None:
         """Tells the brokers now and then how far the group has come; failing is only counted."""
-        for part in parts:
-            where = self._names.partition(part.source)
-            if where is not None and part.after is not None:
-                self._untold[where] = position(part.source, part.after).offset
-        if self._clock() >= self._tell_at:
-            self._tell_at = self._clock() + _TELL_S
-            self._tell(0)
+        if self._connection is None or self._worker is None or not self._settings.group:
+            return
+        self._group.note(
+            {
+                where: position(part.source, part.after).offset
+                for part in parts
+                if part.after is not None and (where := self._names.partition(part.source))
+            }
+        )
+        self._group.tell(self._connection, self._worker)
+
+    @property
+    def untold(self) -> int:
+        """How often the brokers did not take the group's offsets."""
+        return self._group.failures
 
     def close(self) -> None:
         """Tells a last time how far the group has come, and lets go of the brokers."""
-        if not self._trouble:
-            self._tell(_LAST_TELL_S)  # what is under way
-            self._tell(_LAST_TELL_S)  # what came after it
-        self._untold, self._sent, self._telling, self._looking = {}, {}, None, None
         connection, self._connection = self._connection, None
         worker, self._worker = self._worker, None
-        if connection is None:
-            return
-        connection.close()  # whatever the worker still waits for ends with it
+        if connection is not None and worker is not None and not self._trouble:
+            self._group.end(connection, worker)
+        self._group.forget()
+        self._looking = None
+        if connection is not None:
+            connection.close()  # whatever the worker still waits for ends with it
         if worker is not None:
             worker.shutdown(wait=True, cancel_futures=True)
 
@@ -163,14 +166,11 @@ class KafkaSource:
         looking = self._looking
         if looking is None or not (looking.done() or self._trouble):
             return
-        try:
-            present = looking.result(wait_s)
-        except TimeoutError:
+        wait([looking], wait_s)
+        if not looking.done():
             return  # no answer yet, and the trouble stays
-        except (SourceBusyError, SourceError):
-            self._looking = None
-            raise
         self._looking = None
+        present = looking.result()
         self._trouble = ""
         self._follow(connection, present)
 
@@ -178,6 +178,8 @@ class KafkaSource:
         self, connection: Connection, present: Mapping[str, Topic], *, opening: bool = False
     ) -> None:
         """Reads exactly the partitions of these topics from now on."""
+        self._looking = None  # what another look is about to tell may be older than this
+        present = {name: topic for name, topic in present.items() if topic.id not in self._retired}
         wanted = {
             TopicPartition(topic.name, number): topic
             for topic in present.values()
@@ -216,23 +218,28 @@ class KafkaSource:
     ) -> dict[TopicPartition, Reading]:
         """Readings of new partitions, each where it must begin."""
         known: dict[TopicPartition, int] = {}
+        renewed: dict[str, str] = {}
         for where, topic in added.items():
-            text = self._kept.get(where)
-            if text is not None and (at := position(self._names.of(where), text)).same_topic(
-                topic.id
-            ):
+            if (text := self._kept.get(where)) is None:
+                continue
+            at = position(self._names.of(where), text)
+            if at.same_topic(topic.id):
                 known[where] = at.offset
-            elif text is not None:
-                self._notes.append(
-                    f"topic {topic.name} was deleted and made anew; partition "
-                    f"{where.partition} is read from its beginning"
-                )
+            else:
+                renewed[topic.name] = at.topic_id
         fresh = [where for where in added if where not in known]
         start = self._settings.start if opening and self._first else "earliest"
         if isinstance(start, int):
             known |= connection.offsets_at(fresh, -(-start // _NS_PER_MS))
         else:
             known |= connection.edges(fresh, start)
+        for name, old_id in renewed.items():
+            if len(self._retired) >= _RETIRED_MAX:
+                self._retired.clear()
+            self._retired.add(old_id)
+            self._notes.append(
+                f"topic {name} was deleted and made anew; it is read from its beginning"
+            )
         return {
             where: Reading(where, topic.id, known[where], self._kept.get(where))
             for where, topic in added.items()
@@ -387,26 +394,6 @@ class KafkaSource:
                 parts.append(part)
         notes, self._notes = tuple(self._notes), []
         return RawBatch(tuple(parts), dict(ignored), notes)
-
-    def _tell(self, wait_s: float) -> None:
-        """Sends the group's offsets by the worker, one request at a time; what was not taken is
-        sent again with the next."""
-        connection, worker, telling = self._connection, self._worker, self._telling
-        if telling is not None:
-            try:
-                failed = telling.result(wait_s) > 0
-            except TimeoutError:
-                return
-            except (SourceError, SourceBusyError):
-                failed = True
-            self.untold_failures += failed
-            if failed:
-                self._untold = self._sent | self._untold
-        self._telling = None
-        if connection is None or worker is None or not self._untold or not self._settings.group:
-            return
-        self._sent, self._untold = self._untold, {}
-        self._telling = worker.submit(connection.tell, self._sent)
 
 
 def _shown(where: TopicPartition) -> str:
