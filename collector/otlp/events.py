@@ -18,27 +18,21 @@ from typing import Final
 import msgspec
 
 from analyzers.policy import DEFAULT_SEGMENTS, Limits
-from collector import refused, texts
-from collector.attributes import ATTRIBUTES, NAME_BYTES
+from collector import refused
 from collector.faults import Fault, Reason, quote
+from collector.otlp.attributes import Reading, fits, flag, number, outcome, text
 from collector.otlp.records import LogRecord, Point, Span, TooManyError, Value
-from collector.otlp.rules import PREFIX, Naming
+from collector.otlp.rules import PREFIX
 
 _NS_PER_S: Final = 1_000_000_000
 _NS_PER_MS: Final = 1_000_000
 _TEXT_TIME_END_NS: Final = 4_102_444_800 * _NS_PER_S  # 2100: beyond it ``decode`` refuses anyhow
-_SURE_CHARACTERS: Final = texts.TEXT_BYTES // 4
-_TRACKS: Final = frozenset({"canary", "baseline"})
-# The words in which other conventions say that all is well (ECS: event.outcome).
-_WELL: Final = frozenset({"ok", "success"})
 _SEGMENTS: Final = frozenset(name for names in DEFAULT_SEGMENTS for name in names)
 _ENVIRONMENTS: Final = (
     PREFIX + "environment",
     "deployment.environment.name",
     "deployment.environment",
 )
-# Said by a field already, so it takes no attribute's place.
-_SAID: Final = frozenset({"event.name", "error.type", "event.domain"})
 # A line's place in a topic, with the record's number, has to fit into an id.
 _PLACE_BYTES: Final = 200
 
@@ -122,117 +116,6 @@ def origin(resource: Mapping[str, Value]) -> Origin:
     )
 
 
-@dataclass(slots=True)
-class Reading:
-    """The attributes of one record, told apart: fields of the event, and the rest of them."""
-
-    fields: dict[str, Value]
-    attributes: dict[str, str]
-    left_out: int
-
-
-def reading(attributes: Mapping[str, Value], names: Naming, common: Mapping[str, str]) -> Reading:
-    """The attributes as fields and as texts within the limits: the first 32 by name."""
-    fields: dict[str, Value] = {}
-    kept: dict[str, str] = dict(common)
-    maybe: list[str] = []
-    left_out = 0
-    for name, value in attributes.items():
-        if name in names.strict:
-            fields[names.strict[name]] = value
-        elif name in names.bare:
-            maybe.append(name)
-        elif name not in _SAID:
-            said = value if isinstance(value, str) else text(value)
-            if fits(name, said):
-                kept[name] = said
-            else:
-                left_out += 1
-    for name in maybe:
-        value, chosen = attributes[name], names.bare[name]
-        if chosen not in fields and _bare_fits(chosen, value):
-            fields[chosen] = value
-        elif fits(name, said := text(value)):
-            kept[name] = said
-        else:
-            left_out += 1
-    if len(kept) > ATTRIBUTES:
-        left_out += len(kept) - ATTRIBUTES
-        kept = {name: kept[name] for name in sorted(kept)[:ATTRIBUTES]}
-    return Reading(fields, kept, left_out)
-
-
-def _bare_fits(chosen: str, value: Value) -> bool:
-    match chosen:
-        case "track":
-            return value in _TRACKS if isinstance(value, str) else False
-        case "synthetic":
-            return flag(value) is not None
-        case "value":
-            return number(value) is not None
-    return bool(text(value))
-
-
-def fits(name: str, said: str) -> bool:
-    """Whether an attribute is within the limits of an event's; an empty one says nothing."""
-    if not said or not _name_fits(name):
-        return False
-    if len(said) <= _SURE_CHARACTERS and said.isprintable():
-        return True
-    return texts.fault_of(name, said) is None
-
-
-@lru_cache(maxsize=4096)
-def _name_fits(name: str) -> bool:
-    return bool(name) and texts.fault_of("attributes", name, most=NAME_BYTES) is None
-
-
-def text(value: Value) -> str:
-    """A scalar as text, the empty text for what is none.
-
-    >>> text(True), text(850.0), text([1])
-    ('true', '850', '')
-    """
-    match value:
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return str(value)
-        case float() if value.is_integer() and abs(value) < 2**53:
-            return str(int(value))
-        case float():
-            return repr(value)
-    return ""
-
-
-def flag(value: Value) -> bool | None:
-    """A truth value, also as text; None for what is none."""
-    match value:
-        case bool():
-            return value
-        case "true":
-            return True
-        case "false":
-            return False
-    return None
-
-
-def number(value: Value) -> float | None:
-    """A number, also as plain decimal text; None for what is none. It may not be finite."""
-    if isinstance(value, str):
-        if len(value) > 40 or "_" in value or not value.isascii():
-            return None
-        try:
-            return float(value)
-        except ValueError:  # an ordinary text
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value)
-
-
 def known(ns: int) -> int:
     """The time; RefusedError for the zero that stands for none."""
     if ns <= 0:
@@ -255,17 +138,6 @@ def said_time(ns: int) -> int | str:
 @lru_cache(maxsize=4096)
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def outcome(fields: Mapping[str, Value], attributes: Mapping[str, Value], *, failed: bool) -> str:
-    """The outcome of a record: what it says, else its ``error.type``, else what ``failed`` says.
-
-    Empty means ok; so do ``ok`` and ``success``, in capitals too.
-    """
-    said = text(fields.get("outcome"))
-    if said:
-        return "" if said.lower() in _WELL else said
-    return text(attributes.get("error.type")) or ("error" if failed else "")
 
 
 class Identities:
@@ -350,29 +222,36 @@ def event(
 ) -> Event:
     """The event without its id, and with the value that an attribute gives; RefusedError if the
     record cannot be one."""
-    fields = given.fields
-    service = text(fields.get("service")) or origin.service
-    if not service:
-        raise RefusedError(Reason.MISSING_FIELD, "the resource has no service.name")
-    synthetic = flag(fields.get("synthetic"))
-    if synthetic is None and fields.get("synthetic") is not None:
-        what = f"synthetic is {quote(fields['synthetic'])}, neither true nor false"
-        raise RefusedError(Reason.FIELD_TYPE, what)
-    return Event(
+    found = Event(
         id="",
         time=said_time(known(time_ns)),
         type=kind,
-        service=service,
-        environment=text(fields.get("environment")) or origin.environment,
-        version=text(fields.get("version")) or origin.version,
-        track=text(fields.get("track")) or origin.track,
-        outcome=outcome(fields, attributes, failed=failed),
-        value=_value(fields.get("value")),
-        subject=text(fields.get("subject")),
-        ref=text(fields.get("ref")),
-        synthetic=origin.synthetic if synthetic is None else synthetic,
+        service=origin.service,
+        environment=origin.environment,
+        version=origin.version,
+        track=origin.track,
+        outcome=outcome(given.fields, attributes, failed=failed),
+        synthetic=origin.synthetic,
         attributes=given.attributes,
     )
+    for name, value in given.fields.items():
+        if name == "value":
+            found.value = _value(value)
+        elif name == "synthetic":
+            found.synthetic = _synthetic(value, found.synthetic)
+        elif name != "outcome" and (said := text(value)):
+            setattr(found, name, said)
+    if not found.service:
+        raise RefusedError(Reason.MISSING_FIELD, "the resource has no service.name")
+    return found
+
+
+def _synthetic(value: Value, usual: bool) -> bool:
+    found = flag(value)
+    if found is None and value is not None:
+        what = f"synthetic is {quote(value)}, neither true nor false"
+        raise RefusedError(Reason.FIELD_TYPE, what)
+    return usual if found is None else found
 
 
 def _value(value: Value) -> float | None:

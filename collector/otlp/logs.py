@@ -16,9 +16,10 @@ import msgspec
 from analyzers.policy import Limits
 from collector.markers import is_marker
 from collector.otlp import events, json, proto
+from collector.otlp.attributes import number, reading, text
 from collector.otlp.events import Origin, OtlpFormed, RefusedError, Work
 from collector.otlp.records import LogRecord, Value
-from collector.otlp.rules import PREFIX, Encoding, LogRule, Names, OtlpRules, naming
+from collector.otlp.rules import PREFIX, Encoding, LogRule, Names, Naming, OtlpRules, naming
 
 WITHOUT_NAME: Final = "log_without_event_name"
 NOT_WANTED: Final = "not_wanted"
@@ -26,7 +27,7 @@ NOT_WANTED: Final = "not_wanted"
 _SEVERITY_ERROR: Final = 17
 _MARKER_TEXTS: Final = ("replaces", "strategy", "outcome", "owner", "runbook")
 _COHORT: Final = "cohort."
-_USUAL: Final = Names()
+_USUAL: Final = naming(Names())
 
 
 class _Marker(msgspec.Struct, omit_defaults=True):
@@ -67,7 +68,7 @@ def lines_of_logs(
 
 
 def _take(work: Work, record: LogRecord, origin: Origin, rules: OtlpRules) -> None:
-    named = record.event_name or events.text(record.attributes.get("event.name"))
+    named = record.event_name or text(record.attributes.get("event.name"))
     rule = _rule(rules.logs, named, record, origin) if rules.logs else None
     kind = named if rule is None else rule.type
     if not kind:
@@ -77,7 +78,9 @@ def _take(work: Work, record: LogRecord, origin: Origin, rules: OtlpRules) -> No
         if is_marker(kind):
             line = _marker(work, record, origin, kind)
         else:
-            line = _event(work, record, origin, kind, _USUAL if rule is None else rule.names)
+            line = _event(
+                work, record, origin, kind, _USUAL if rule is None else naming(rule.names)
+            )
     except RefusedError as error:
         line = events.refused_line(
             error.fault, origin, record, kind=kind, time_ns=record.time_ns, limits=work.limits
@@ -96,8 +99,8 @@ def _rule(
     return None
 
 
-def _event(work: Work, record: LogRecord, origin: Origin, kind: str, names: Names) -> bytes:
-    given = events.reading(record.attributes, naming(names), origin.attributes)
+def _event(work: Work, record: LogRecord, origin: Origin, kind: str, names: Naming) -> bytes:
+    given = reading(record.attributes, names, origin.attributes)
     work.formed.left_out += given.left_out
     found = events.event(
         given,
@@ -107,7 +110,7 @@ def _event(work: Work, record: LogRecord, origin: Origin, kind: str, names: Name
         failed=record.severity >= _SEVERITY_ERROR,
         attributes=record.attributes,
     )
-    found.id = events.text(given.fields.get("id")) or work.identity(origin, kind, record)
+    found.id = text(given.fields.get("id")) or work.identity(origin, kind, record)
     return events.line(found)
 
 
@@ -117,19 +120,19 @@ def _marker(work: Work, record: LogRecord, origin: Origin, kind: str) -> bytes:
     said = record.attributes
 
     def told(name: str) -> str:
-        return events.text(said.get(PREFIX + name)) or events.text(said.get(name))
+        return text(said.get(PREFIX + name)) or text(said.get(name))
 
-    service = told("service") or events.text(said.get("service.name"))
+    service = told("service") or text(said.get("service.name"))
     about_itself = service in ("", origin.service)
-    version = told("version") or events.text(said.get("service.version"))
+    version = told("version") or text(said.get("service.version"))
     found = _Marker(
-        id=told("id") or events.text(said.get("event.id")) or work.identity(origin, kind, record),
+        id=told("id") or text(said.get("event.id")) or work.identity(origin, kind, record),
         time=events.said_time(events.known(record.time_ns)),
         type=kind,
-        deployment=told("deployment") or events.text(said.get("deployment.id")),
+        deployment=told("deployment") or text(said.get("deployment.id")),
         service=service or origin.service,
         environment=told("environment")
-        or events.text(said.get("deployment.environment.name"))
+        or text(said.get("deployment.environment.name"))
         or origin.environment,
         version=version or (origin.version if about_itself else ""),
         share=_share(said.get(PREFIX + "share", said.get("share"))),
@@ -140,7 +143,7 @@ def _marker(work: Work, record: LogRecord, origin: Origin, kind: str) -> bytes:
 
 
 def _share(value: Value) -> Value:
-    found = events.number(value)
+    found = number(value)
     return value if found is None else events.finite(found)
 
 

@@ -34,6 +34,7 @@ from typing import Final
 from analyzers.policy import Limits
 from collector.faults import Reason, quote
 from collector.otlp import events, json, proto
+from collector.otlp.attributes import reading, text
 from collector.otlp.events import Event, Origin, OtlpFormed, RefusedError, Work
 from collector.otlp.records import Metric, Point, Shape, Temporality
 from collector.otlp.rules import Encoding, MetricRule, OtlpRules, naming
@@ -120,7 +121,7 @@ def _lines(
             f"{min(OBSERVATIONS, room)}; export more often"
         )
         raise RefusedError(Reason.MAPPING, what)
-    given = events.reading(point.attributes, naming(rule.names), origin.attributes)
+    given = reading(point.attributes, naming(rule.names), origin.attributes)
     found = events.event(
         given,
         origin,
@@ -131,7 +132,7 @@ def _lines(
     )
     values = [(_converted(value, metric, rule), count) for value, count in observed]
     work.formed.left_out += given.left_out
-    name = events.text(given.fields.get("id")) or work.identity(origin, metric.name, point)
+    name = text(given.fields.get("id")) or work.identity(origin, metric.name, point)
     one = metric.shape in (Shape.GAUGE, Shape.SUM) and not rule.counted
     return _repeated(found, name, values, one=one)
 

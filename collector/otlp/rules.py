@@ -7,11 +7,11 @@ metrics mean nothing to a business until a rule says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 
 class Signal(Enum):
@@ -49,6 +49,9 @@ _BARE: Final = MappingProxyType(
         "synthetic": "synthetic",
     }
 )
+
+
+_SAID: Final = ("event.name", "event.domain", "error.type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,26 +123,28 @@ class OtlpRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
-    """Attribute names to fields: ``strict`` ones have to fit their field, ``bare`` ones may."""
+class Wanted:
+    """The field that an attribute says, and whether its value has to fit there; an empty field:
+    it says what a field says already, and so takes no attribute's place."""
 
-    strict: Mapping[str, str] = field(default_factory=dict)
-    bare: Mapping[str, str] = field(default_factory=dict)
+    field: str
+    strict: bool = True
+
+
+# What attributes mean, by their names.
+Naming: TypeAlias = Mapping[str, Wanted]
 
 
 @lru_cache(maxsize=1024)
 def naming(names: Names) -> Naming:
     """How the attributes of a record are understood under these names.
 
-    >>> naming(Names(value="order.total")).strict["order.total"]
-    'value'
+    >>> naming(Names(value="order.total"))["order.total"]
+    Wanted(field='value', strict=True)
     """
-    strict = {PREFIX + name: name for name in FIELDS}
-    bare = dict(_BARE)
-    for name in FIELDS:
-        chosen = getattr(names, name)
-        if chosen:
-            strict = {key: value for key, value in strict.items() if value != name}
-            bare = {key: value for key, value in bare.items() if value != name}
-            strict[chosen] = name
-    return Naming(MappingProxyType(strict), MappingProxyType(bare))
+    said = {name: Wanted("") for name in _SAID}
+    usual = {name: Wanted(field, strict=False) for name, field in _BARE.items()}
+    usual |= {PREFIX + name: Wanted(name) for name in FIELDS}
+    chosen = {name: getattr(names, name) for name in FIELDS if getattr(names, name)}
+    kept = {name: wanted for name, wanted in usual.items() if wanted.field not in chosen}
+    return {**said, **kept, **{name: Wanted(field) for field, name in chosen.items()}}

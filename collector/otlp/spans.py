@@ -7,6 +7,7 @@ from typing import Final
 from analyzers.policy import Limits
 from collector.faults import Reason
 from collector.otlp import events, json, proto
+from collector.otlp.attributes import reading, text
 from collector.otlp.events import Origin, OtlpFormed, RefusedError, Work
 from collector.otlp.records import Span
 from collector.otlp.rules import Encoding, OtlpRules, SpanRule, naming
@@ -60,7 +61,7 @@ def _rule(rules: tuple[SpanRule, ...], span: Span, origin: Origin) -> SpanRule |
 
 
 def _event(work: Work, span: Span, origin: Origin, rule: SpanRule) -> bytes:
-    given = events.reading(span.attributes, naming(rule.names), origin.attributes)
+    given = reading(span.attributes, naming(rule.names), origin.attributes)
     work.formed.left_out += given.left_out
     if span.start_ns <= 0 or span.end_ns <= 0:
         raise RefusedError(Reason.MISSING_FIELD, "the span has no start or no end time")
@@ -79,9 +80,7 @@ def _event(work: Work, span: Span, origin: Origin, rule: SpanRule) -> bytes:
     if not span.failed and "outcome" not in given.fields:
         found.outcome = ""  # a handled error is the span's own business; its status says what came
     found.id = (
-        events.text(given.fields.get("id"))
-        or _own_id(span)
-        or work.identity(origin, rule.type, span)
+        text(given.fields.get("id")) or _own_id(span) or work.identity(origin, rule.type, span)
     )
     return events.line(found)
 
