@@ -330,19 +330,55 @@ def replay(*, files: tuple[Path, ...], config: Path | None, form: str, until: st
 @cli.command(
     epilog="""\b
 Examples:
-  plimsoll check
   plimsoll check --config plimsoll.yml
+  plimsoll check --sample orders.ndjson --config plimsoll.yml --source erp
+  kcat -C -J -e -b broker:9092 -t orders | plimsoll check --config plimsoll.yml --sample -
 """
 )
 @_CONFIG
-def check(*, config: Path | None) -> int:
+@click.option(
+    "--sample",
+    type=click.Path(allow_dash=True, path_type=Path),
+    help="Show what a source makes of these messages: NDJSON, gzip, Parquet, kcat -J, or -.",
+)
+@click.option("--source", help="The source of the configuration that would read them.")
+@click.option(
+    "--rows",
+    type=click.IntRange(0, 100_000),
+    default=20,
+    show_default=True,
+    help="Rows of the sample that are shown; all are counted.",
+)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+def check(
+    *, config: Path | None, sample: Path | None, source: str | None, rows: int, form: str
+) -> int:
     """Validate a configuration and try what it names; every fault at once, each with its path.
 
-    Exit code: 0 if the daemon can work with it, 1 if not.
+    With --sample nothing is tried: recorded messages are shown row by row as the events that a
+    source makes of them, or why not. Exit code: 0 if all is well, 1 if not.
     """
-    from pipeline.config.check import run_check
+    if sample is None:
+        if source is not None or form != "text":
+            raise click.UsageError("--source and --format belong to --sample")
+        from pipeline.config.check import run_check
 
-    return run_check(config, sys.stdout)
+        return run_check(config, sys.stdout)
+    from pipeline import sample_text
+    from pipeline.sample import SampleError
+
+    try:
+        return sample_text.run_sample(
+            config,
+            sample,
+            sys.stdout,
+            env=os.environ,
+            source=source,
+            rows=rows,
+            as_json=form == "json",
+        )
+    except SampleError as error:
+        refuse(error)
 
 
 @cli.command(

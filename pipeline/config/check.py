@@ -1,15 +1,16 @@
 """Whether a configuration can be used here: ``plimsoll check``.
 
-Reads the file, then tries what it names: every channel must answer, the folder of the state must
-take a file. Nothing is sent to a channel but a question that changes nothing. The command line
-calls ``run_check``; everything before the last line is a value.
+Reads the file, then tries what it names: every channel and every Kafka cluster must answer, paths
+must exist, the folder of the state must take a file. Nothing is sent to a channel but a question
+that changes nothing. The command line calls ``run_check``; everything before the last line is a
+value.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
@@ -22,22 +23,15 @@ from pipeline.config.catalogue import catalogue
 from pipeline.config.faults import ConfigError, Fault, guess
 from pipeline.config.fields import lasting
 from pipeline.config.settings import Channel, Settings
+from pipeline.config.source_probes import Probe, try_sources
 
 # Long enough for a proxy that wakes up, short enough that sixteen dead channels still end soon.
 TIMEOUT_S: Final = 5.0
 FORBIDDEN: Final = (401, 403, 407)
-# Of a webhook that was asked with HEAD, 404 and 405 still show that somebody is there.
+# A webhook that takes only POST answers 404, 405 or 501 to HEAD: it is there all the same.
+POST_ONLY: Final = (404, 405, 501)
 REDIRECTS: Final = range(300, 400)
 SERVER_ERRORS: Final = range(500, 600)
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """One thing tried: ``path`` is the key that names it, ``found`` what happened."""
-
-    path: str
-    ok: bool
-    found: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +70,32 @@ def check(path: Path | None, env: Mapping[str, str]) -> Report:
         settings = load(path, env)
     except ConfigError as error:
         return Report(source, error.faults, None)
-    probes = (_try_state(settings.state), *_try_channels(settings.alerts))
+    probes: tuple[Probe, ...] = (
+        _try_state(settings.state),
+        *_try_channels(settings.alerts),
+        *try_sources(settings.sources),
+    )
     return Report(source, (), settings, probes, _notes(settings))
 
 
 def run_check(path: Path | None, out: TextIO, *, env: Mapping[str, str] | None = None) -> int:
     """The exit code of ``plimsoll check``: 0 if all is well, 1 if not, after saying why."""
     report = check(path, os.environ if env is None else env)
-    for line in report.lines():
-        # What a terminal cannot show must not keep the fault from being seen.
-        encoding = out.encoding or "utf-8"
-        out.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    put(report.lines(), out)
     return 0 if report.ok else 1
+
+
+def faults_of(error: ConfigError) -> tuple[str, ...]:
+    """What is wrong with a configuration, a line each."""
+    return Report(error.source, error.faults, None).lines()
+
+
+def put(lines: Iterable[str], out: TextIO) -> None:
+    """Writes lines; what a terminal cannot show must not keep the rest from being seen."""
+    encoding = out.encoding or "utf-8"
+    out.writelines(
+        line.encode(encoding, "backslashreplace").decode(encoding) + "\n" for line in lines
+    )
 
 
 def _summary(settings: Settings | None) -> str:
@@ -97,7 +105,8 @@ def _summary(settings: Settings | None) -> str:
     named = sum(metric.named for metric in policy.metrics)
     return (
         f"{len(policy.metrics)} metrics ({named} named here), {len(policy.services)} services, "
-        f"{len(settings.alerts)} channels, policy {policy.digest()}"
+        f"{len(settings.sources)} sources, {len(settings.alerts)} channels, "
+        f"policy {policy.digest()}"
     )
 
 
@@ -150,6 +159,8 @@ def _try_channel(client: httpx.Client, path: str, channel: Channel) -> Probe:
         return Probe(path, ok=False, found=f"{said}: give it its credentials in `headers:`")
     if status in REDIRECTS:
         return Probe(path, ok=False, found=f"{said}: redirects are not followed, name the target")
+    if not alertmanager and status in POST_ONLY:
+        return Probe(path, ok=True, found=f"{said} to HEAD, as who takes only POST may")
     if status in SERVER_ERRORS or (alertmanager and status != 200):
         return Probe(path, ok=False, found=f"{said}: is that the right address?")
     return Probe(path, ok=True, found=said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import socket
 import threading
@@ -83,7 +84,7 @@ def test_a_good_file_is_valid_and_the_report_says_what_it_holds(tmp_path: Path) 
     assert run_check(file, out, env={}) == 0
     first, last = out.getvalue().splitlines()
     assert first.startswith("ok     state: ")
-    assert f"{file}: valid. 23 metrics (1 named here), 2 services, 0 channels, policy " in last
+    assert f"{file}: valid. 23 metrics (1 named here), 2 services, 0 sources, 0 channels, " in last
     assert not (tmp_path / "state").exists()
 
 
@@ -124,9 +125,54 @@ def test_a_webhook_that_answers_is_fine_and_gets_no_alert(
     port = receiver.server_port
     found = report(tmp_path, f"alerts: {{webhook: 'http://127.0.0.1:{port}/405'}}")
     assert found.ok
-    assert found.probes[-1].found == f"webhook http://127.0.0.1:{port} answers 405"
+    assert found.probes[-1].found == (
+        f"webhook http://127.0.0.1:{port} answers 405 to HEAD, as who takes only POST may"
+    )
     assert receiver.asked == ["HEAD /405"]  # type: ignore[attr-defined]
     assert receiver.posts == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_webhook_that_takes_only_posts_is_no_fault(
+    tmp_path: Path, receiver: ThreadingHTTPServer, status: int
+) -> None:
+    url = f"http://127.0.0.1:{receiver.server_port}/{status}"
+    assert report(tmp_path, f"alerts: {{webhook: '{url}'}}").ok
+
+
+def test_the_paths_of_a_source_must_exist(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    found = report(tmp_path, "sources: [{files: [in, 'in/*.ndjson', 'out/*/x', absent, '-x']}]")
+    told = {probe.path[-3:]: (probe.ok, probe.found) for probe in found.probes[1:]}
+    absent = "does not exist: create it, or name what exists"
+    assert told == {
+        "[0]": (True, f"{tmp_path}/in can be read"),
+        "[1]": (True, f"{tmp_path}/in/*.ndjson can be read"),
+        "[2]": (False, f"{tmp_path}/out {absent}"),
+        "[3]": (False, f"{tmp_path}/absent {absent}"),
+        "[4]": (False, f"{tmp_path}/-x {absent}"),
+    }
+    assert report(tmp_path, "sources: [{files: '-'}]").ok
+
+
+# kafka-python leaves sockets that it was opening to the garbage collector.
+@pytest.mark.filterwarnings(
+    r"ignore:Exception ignored in. <socket\.:pytest.PytestUnraisableExceptionWarning"
+)
+def test_a_cluster_that_does_not_answer_is_a_fault_without_its_password(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        port = unused.getsockname()[1]
+        text = (
+            f"sources: [{{name: erp, kafka: {{brokers: 127.0.0.1:{port}, topics: t, security: "
+            "{protocol: SASL_PLAINTEXT, mechanism: PLAIN, username: u, password: hunter2}}}]"
+        )
+        found = report(tmp_path, text)
+    assert not found.ok
+    assert found.probes[-1].path == "sources[0].kafka"
+    assert f"erp at 127.0.0.1:{port} does not answer" in found.probes[-1].found
+    assert "hunter2" not in "\n".join(found.lines())
+    gc.collect()
 
 
 def test_an_alertmanager_is_asked_for_its_status_below_its_root(
