@@ -98,6 +98,7 @@ class KeptTurns:
         self._pace = pace or Pace()
         self._drawn: dict[tuple[str, int | None, int], Evidence] = {}
         self._decided: _Decided | None = None
+        self._outbox = 0  # notices that wait, when they were counted last
 
     @classmethod
     def load(
@@ -223,12 +224,13 @@ class KeptTurns:
         state, policy, trouble = self._state, self._policy, ""
         try:
             self._tidy()
+            self._outbox = self._checkpoint.counts().outbox_waiting
         except Unavailable as error:
             trouble = str(error)
         except CheckpointError as error:
             raise EngineError(f"the daemon stops: {error}") from error
         return Growth(
-            outbox=Gauge(self._checkpoint.counts().outbox_waiting, policy.limits.outbox),
+            outbox=Gauge(self._outbox, policy.limits.outbox),
             open_deployments=view.open_deployments(state, policy),
             series=view.kept_series(state, policy),
             trouble=trouble,
