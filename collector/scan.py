@@ -16,20 +16,14 @@ import numpy as np
 
 from analyzers.facts import OK, Bools, Column, Floats, Ints, Words
 from collector import digests, numbers, times
-from collector.attributes import ATTRIBUTES, NAME_BYTES
+from collector.fitting import Fit, Known, fitting
 from collector.said import PRODUCTION
-from collector.shapes import NAMES, WORDS, Hole, Shape, learn
+from collector.shapes import NAMES, WORDS, Hole
 from collector.spans import WORD_BYTES, Block, Vocabulary
 from collector.texts import TEXT_BYTES
 
 # Below so many payloads the fixed cost of array arithmetic, some 0.3 ms, is more than it saves.
 ROWS_MIN: Final = 256
-# Likewise for one shape of several in a batch.
-_ROWS_OF_SHAPE_MIN: Final = 48
-# Every shape is tried on what no other one has taken. A producer that leaves out each of six
-# fields at will has 64.
-_SHAPES_MAX: Final = 64
-_LEARNT_AT_ONCE: Final = 16
 _TRACKS: Final = ("canary", "baseline")
 _PRESET: Final = (*_TRACKS, OK, PRODUCTION)
 _TRACK_END: Final = 1 + len(_TRACKS)  # codes of the words that a track may be
@@ -62,7 +56,7 @@ class _Memory(threading.local):
     """What is known of earlier batches. It makes reading faster and never changes a result."""
 
     def __init__(self) -> None:
-        self.shapes: list[Shape] = []
+        self.shapes: list[Known] = []
         self.vocabulary = Vocabulary(_PRESET)
 
 
@@ -78,102 +72,12 @@ def scan(payloads: Sequence[bytes], *, value_end: float, most: int) -> Scanned:
         _memory.vocabulary.clear()
     block = Block(payloads, most)
     table = _Table.of(len(payloads), _memory.vocabulary)
-    for shape, rows, spans in _fitting(block, _memory.shapes):
-        filling = _Filling(table, block, len(rows), value_end)
-        for hole, begins, lengths in zip(shape.holes, spans.begins, spans.lengths, strict=True):
-            filling.take(hole, begins, lengths)
-        _fill(table, filling, shape, rows)
+    for fit in fitting(block, _memory.shapes):
+        filling = _Filling(table, block, fit, value_end)
+        _fill(table, filling, fit)
+        if fit.telling:
+            fit.known.observe(filling.everywhere())
     return table.scanned(block)
-
-
-@dataclass(frozen=True, slots=True)
-class _Spans:
-    """Where the holes of a shape are in n payloads: a pair of begins and lengths for each hole."""
-
-    begins: list[Ints]
-    lengths: list[Ints]
-
-
-def _fitting(block: Block, shapes: list[Shape]) -> list[tuple[Shape, Ints, _Spans]]:
-    """The payloads that fit a shape, with the places of its holes; new shapes are learnt."""
-    found: list[tuple[Shape, Ints, _Spans]] = []
-    free = block.clean.copy()
-    open_counts = np.where(free, block.counts, -1)
-
-    def take(shape: Shape) -> int:
-        rows = np.flatnonzero(open_counts == shape.quotes)
-        if len(rows) < _ROWS_OF_SHAPE_MIN:
-            return 0
-        fits, spans = _match(block, shape, rows)
-        rows = rows[fits] if not fits.all() else rows
-        if len(rows) < _ROWS_OF_SHAPE_MIN:
-            return 0
-        open_counts[rows] = -1
-        found.append((shape, rows, spans))
-        return len(rows)
-
-    for shape in list(shapes):
-        if not take(shape):
-            continue
-        shapes.remove(shape)  # in use: forgotten last
-        shapes.insert(0, shape)
-    for _ in range(_LEARNT_AT_ONCE):
-        row = _frequent(open_counts)
-        if row is None:
-            break
-        shape_or_none = learn(block.data[block.starts[row] : block.ends[row]])
-        open_counts[row] = open_counts[row] if shape_or_none else -1
-        if shape_or_none is not None:
-            if not _usable(shape_or_none) or not take(shape_or_none):
-                open_counts[row] = -1
-                continue
-            shapes.insert(0, shape_or_none)
-            del shapes[_SHAPES_MAX:]
-    return found
-
-
-def _frequent(counts: Ints) -> int | None:
-    """A payload with the number of marks that most of the open ones have."""
-    open_rows = np.flatnonzero(counts >= 0)
-    if len(open_rows) < _ROWS_OF_SHAPE_MIN:
-        return None
-    most = int(np.bincount(counts[open_rows]).argmax())
-    return int(open_rows[np.flatnonzero(counts[open_rows] == most)[0]])
-
-
-def _usable(shape: Shape) -> bool:
-    names = shape.attributes
-    return len(names) <= ATTRIBUTES and all(0 < len(name) <= NAME_BYTES for name in names)
-
-
-def _match(block: Block, shape: Shape, rows: Ints) -> tuple[Bools, _Spans]:
-    """Which of the payloads have the bytes of the shape between its holes; the holes of those."""
-    first = block.first[rows]
-    starts, ends = block.starts[rows], block.ends[rows]
-    fits = np.ones(len(rows), np.bool_)
-    begins: list[Ints] = []
-    lengths: list[Ints] = []
-    end = starts  # of what was looked at so far
-    for place, between in enumerate(shape.between):
-        size = len(between.said)
-        if between.quote >= 0:
-            begin = block.quotes.take(first + between.quote)
-            if between.before:
-                begin = begin - between.before
-        else:
-            begin = ends - size
-        if place:
-            begins.append(end)
-            lengths.append(begin - end)
-        else:
-            fits &= begin == starts
-        fits &= block.gathered(begin, size) == between.said
-        end = begin + size
-    fits &= end == ends
-    if not fits.all():
-        begins = [one[fits] for one in begins]
-        lengths = [one[fits] for one in lengths]
-    return fits, _Spans(begins, lengths)
 
 
 @dataclass(slots=True)
@@ -216,8 +120,8 @@ class _Table:
             rest=rest,
             words={name: vocabulary.column(column) for name, column in codes.items()},
             digests={name: vocabulary.digests.take(column) for name, column in codes.items()},
-            ids=_texts(block, *(column[part] for column in self.names["id"])),
-            refs=_texts(block, *(column[part] for column in self.names["ref"])),
+            ids=block.texts(*(column[part] for column in self.names["id"])),
+            refs=block.texts(*(column[part] for column in self.names["ref"])),
             time_ns=self.time_ns[part],
             value=self.value[part],
             synthetic=self.synthetic[part],
@@ -229,25 +133,37 @@ class _Table:
         )
 
 
-def _texts(block: Block, begins: Ints, lengths: Ints) -> list[bytes]:
-    data = block.data
-    ends = (begins + lengths).tolist()
-    return [data[begin:end] for begin, end in zip(begins.tolist(), ends, strict=True)]
-
-
 class _Filling:
     """The payloads of one shape on their way into the table: ``good`` are the surely valid ones."""
 
-    def __init__(self, table: _Table, block: Block, count: int, value_end: float) -> None:
+    def __init__(self, table: _Table, block: Block, fit: Fit, value_end: float) -> None:
         self.block = block
         self.vocabulary = table.vocabulary
         self.value_end = value_end
-        self.good: Bools = np.ones(count, np.bool_)
+        self.holes = fit.shape.holes
+        self.good: Bools = np.ones(len(fit.rows), np.bool_)
+        # Codes of n words, or of the one that all of them have.
         self.codes: dict[str, Ints] = {}
         self.attributes: dict[str, Ints] = {}
         self.names: dict[str, tuple[Ints, Ints]] = {}
-        self.time_ns: Ints = np.zeros(count, np.int64)
+        self.time_ns: Ints = np.zeros(len(fit.rows), np.int64)
         self.value: Floats | None = None
+        for hole, begins, lengths in zip(self.holes, fit.begins, fit.lengths, strict=True):
+            self.take(hole, begins, lengths)
+        for hole, said in fit.shape.words:
+            codes = self.attributes if hole.attribute else self.codes
+            codes[hole.field] = np.array([self.vocabulary.code(said)])
+
+    def everywhere(self) -> dict[int, bytes]:
+        """The words that all of the payloads have in a hole, by its place; each can be used."""
+        found: dict[int, bytes] = {}
+        if not self.good.all():
+            return found
+        for place, hole in enumerate(self.holes):
+            codes = (self.attributes if hole.attribute else self.codes).get(hole.field)
+            if codes is not None and hole.kind == "text" and (codes == codes[0]).all():
+                found[place] = self.vocabulary.texts[codes[0]].encode()
+        return found
 
     def take(self, hole: Hole, begins: Ints, lengths: Ints) -> None:
         """Reads one hole of all payloads."""
@@ -303,26 +219,26 @@ class _Filling:
         return total
 
 
-def _fill(table: _Table, filling: _Filling, shape: Shape, rows: Ints) -> None:
+def _fill(table: _Table, filling: _Filling, fit: Fit) -> None:
     """Puts the good ones of the payloads that have a shape into the table."""
     every = bool(filling.good.all())
     part = slice(None) if every else filling.good
-    rows = rows[part]
+    rows = fit.rows[part]
     if not len(rows):
         return
     table.read[rows] = True
     for name, codes in filling.codes.items():
-        table.codes[name][rows] = codes[part]
+        table.codes[name][rows] = codes[part] if len(codes) > 1 else codes
     for name, codes in filling.attributes.items():
         if name not in table.attributes:
             table.attributes[name] = np.zeros(len(table.read), np.int64)
-        table.attributes[name][rows] = codes[part]
+        table.attributes[name][rows] = codes[part] if len(codes) > 1 else codes
     for name, (begins, lengths) in filling.names.items():
         table.names[name][0][rows] = begins[part]
         table.names[name][1][rows] = lengths[part]
     table.time_ns[rows] = filling.time_ns[part]
     if filling.value is not None:
         table.value[rows] = filling.value[part]
-    if shape.synthetic:
+    if fit.shape.synthetic:
         table.synthetic[rows] = True
     table.attributes_content[rows] = filling.content()[part]

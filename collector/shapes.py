@@ -8,7 +8,8 @@ so a payload that fits a shape says the same, field for field, as the one that i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -56,12 +57,16 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A payload with holes: one more ``between`` than ``holes``, in turn; ``quotes`` marks."""
+    """A payload with holes: one more ``between`` than ``holes``, in turn; ``quotes`` marks.
+
+    ``words`` are the holes that have been filled, with what stands in them.
+    """
 
     quotes: int
     between: tuple[Between, ...]
     holes: tuple[Hole, ...]
     synthetic: bool
+    words: tuple[tuple[Hole, bytes], ...] = ()
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -102,6 +107,24 @@ def learn(payload: bytes) -> Shape | None:
         holes=tuple(hole.hole for hole in holes),
         synthetic=said.synthetic is True,
     )
+
+
+def fixed(shape: Shape, words: Mapping[int, bytes]) -> Shape:
+    """The shape with some of its texts fixed, by the place of their hole: fewer payloads fit it."""
+    between = [shape.between[0]]
+    holes: list[Hole] = []
+    said: list[tuple[Hole, bytes]] = []
+    for place, (hole, after) in enumerate(zip(shape.holes, shape.between[1:], strict=True)):
+        last = between[-1]
+        word = words.get(place)
+        size = len(last.said) + len(word or b"") + len(after.said)
+        if word is None or size > BETWEEN_BYTES:
+            holes.append(hole)
+            between.append(after)
+            continue
+        between[-1] = Between(last.said + word + after.said, last.quote, last.before)
+        said.append((hole, word))
+    return replace(shape, between=tuple(between), holes=tuple(holes), words=tuple(said))
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,18 @@ class Block:
         """``width`` bytes from each place on, shape (n, width)."""
         return self.gathered(begins, width).view(np.uint8).reshape(-1, width)
 
+    def texts(self, begins: Ints, lengths: Ints) -> list[bytes]:
+        """N texts of printable ASCII as objects."""
+        high = int(lengths.max(initial=0))
+        if high > WORD_BYTES:
+            ends = (begins + lengths).tolist()
+            data = self.data
+            return [data[begin:end] for begin, end in zip(begins.tolist(), ends, strict=True)]
+        width = (high + 7) // 8 * 8 or 8
+        padded = np.stack([*_eights(self, begins, lengths, int(lengths.min(initial=0)), high)], 1)
+        found: list[bytes] = padded.view(f"S{width}").ravel().tolist()  # without zeros at the end
+        return found
+
 
 class Vocabulary:
     """Words by code, for as long as they are few; code 0 is the empty word, then ``preset``.

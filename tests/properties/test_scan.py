@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from analyzers.facts import Batch, Column
 from analyzers.policy import Limits
 from collector import decode as decoding
-from collector import numbers, scan, shapes
+from collector import fitting, numbers, scan, shapes
 from collector.decode import decode
 from tests.payloads import event, marker
 
@@ -39,7 +39,8 @@ PIECES = [
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shapes are learnt from a single payload, and batches of one are read side by side."""
     monkeypatch.setattr(decoding, "ROWS_MIN", 1)
-    monkeypatch.setattr(scan, "_ROWS_OF_SHAPE_MIN", 1)
+    monkeypatch.setattr(fitting, "ROWS_OF_SHAPE_MIN", 1)
+    monkeypatch.setattr(fitting, "ROWS_TO_FIX_MIN", 2)
     monkeypatch.setattr(scan, "_memory", scan._Memory())
 
 
@@ -173,7 +174,7 @@ def test_a_name_that_stands_twice_has_no_shape() -> None:
 def test_many_shapes_and_words_are_forgotten_without_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scan, "_SHAPES_MAX", 3)
+    monkeypatch.setattr(fitting, "SHAPES_MAX", 3)
     monkeypatch.setattr("collector.spans._WORDS_MAX", 40)
     chance = random.Random(1)
     for _ in range(20):
