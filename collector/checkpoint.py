@@ -11,17 +11,16 @@ a zombie from writing.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from analyzers.facts import Reject
-from collector import blobs, outbox_rows, reject_rows, tally, turn_rows
+from collector import blobs, copies, outbox_rows, reject_rows, tally, turn_rows
 from collector.blobs import Merge
 from collector.entry import (
     Bounds,
@@ -50,6 +49,7 @@ from collector.state_file import (
     OlderSchema,
     ReadOnly,
     StateInUse,
+    StateThere,
     TooLarge,
     Unavailable,
     connect_reading,
@@ -86,6 +86,7 @@ __all__ = [
     "Saved",
     "Sought",
     "StateInUse",
+    "StateThere",
     "TooLarge",
     "Unavailable",
 ]
@@ -135,6 +136,7 @@ class Checkpoint:
             return cls.read(path)
         lock = DirectoryLock(directory)
         try:
+            copies.refuse_interrupted(directory)
             connection = connect_writing(path, migrations())
             try:
                 return cls(path, connection, lock=lock, bounds=bounds)
@@ -367,37 +369,10 @@ class Checkpoint:
         for _seq, _intake in self.intake_log():
             continue  # unpacking has compared the checksum
 
-    def backup(self, to: Path) -> None:
+    def backup(self, to: Path, progress: copies.Progress | None = None) -> None:
         """Writes the state as it is now to the new file ``to``, while commits go on.
 
         It appears there whole or not at all, is one file without a log beside it, and serves again
         when put into a state directory under the name of ``FILE``.
         """
-        if to.exists():
-            raise Unavailable(f"{to} exists already: give the backup another name")
-        part = to.with_name(to.name + ".part")
-        part.unlink(missing_ok=True)
-        try:
-            os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            with (
-                speaking_of(part),
-                closing(connect_reading(self.path, migrations())) as source,
-                closing(sqlite3.connect(part, isolation_level=None)) as target,
-            ):
-                source.backup(target)
-                target.execute("PRAGMA journal_mode = DELETE")
-            _sync(part)
-            part.replace(to)
-            _sync(to.parent)
-        except OSError as error:
-            raise Unavailable(f"{to} cannot be written: {error.strerror}") from error
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        copies.copy(self.path, to, progress)

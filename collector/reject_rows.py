@@ -15,6 +15,7 @@ from typing import Final
 from analyzers.facts import Reject
 from collector import tally
 from collector.entry import Bounds, Entry
+from collector.faults import Reason
 
 INT64_MAX: Final = (1 << 63) - 1
 # So many row numbers fit into one statement of every SQLite that Python 3.11 comes with.
@@ -41,7 +42,8 @@ class KeptReject:
         if not self.whole:
             return (
                 f"only its first {len(self.reject.payload)} bytes are kept "
-                "(limits.reject_payload_bytes): send it again from where it came from"
+                "(limits.reject_payload_bytes, limits.line_bytes): send it again from where it "
+                "came from"
             )
         if not self.reject.payload:
             return "its payload is not kept: send it again from where it came from"
@@ -87,7 +89,9 @@ def write(db: sqlite3.Connection, seq: int, entry: Entry, bounds: Bounds) -> Non
                 _storable(reject.track),
                 _storable(reject.source),
                 reject.position,
-                len(reject.payload) < bounds.reject_payload_bytes,
+                # What is over a line's limit has been cut at the door, wherever that was.
+                len(reject.payload) < bounds.reject_payload_bytes
+                and reject.reason != Reason.TOO_LONG,
                 reject.original,
             )
             for reject in newest

@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 # CheckpointError            anything wrong with the kept state; every message names the file
 # ├── StateInUse             another process serves from this directory
+# ├── StateThere             a state is there already, and may not be replaced
 # ├── Fenced                 somebody else moved the state on: this process must stop
 # ├── ReadOnly               opened for reading, asked to write
 # ├── NoState                nothing has been kept there yet
@@ -43,6 +44,10 @@ class CheckpointError(Exception):
 
 class StateInUse(CheckpointError):
     """Another process serves from the same state directory."""
+
+
+class StateThere(CheckpointError):
+    """A state is there already, where another one was to be put."""
 
 
 class Fenced(CheckpointError):
@@ -87,6 +92,7 @@ class IntakeForgotten(CheckpointError):
 
 FILE: Final = "plimsoll.sqlite"
 LOCK_FILE: Final = "plimsoll.lock"
+RESTORING: Final = "plimsoll.sqlite.restoring"
 APPLICATION_ID: Final = 0x506C696D  # "Plim": tells our files from other programs' SQLite files
 # 8 KiB: on 10,000 packed cells and 50,000 ids a commit costs 4.2 ms of CPU, against 5.0 at 4 KiB
 # and 3.0 at 16 KiB; a small turn touches about six pages, so 16 KiB would double what an idle

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
+from pipeline import cli_keeping
+
 if TYPE_CHECKING:
     from analyzers.verdict import Verdict
 
@@ -95,6 +97,10 @@ def cli() -> None:
 
     Business events and deployment markers go in; verdicts, alerts and metrics come out.
     """
+
+
+for _command in (cli_keeping.backup, cli_keeping.rejects, cli_keeping.restore):
+    cli.add_command(_command)
 
 
 _CONFIG = click.option(

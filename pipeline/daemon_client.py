@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Self
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 import msgspec
 
 from analyzers.verdict import Verdict
+from collector.reject_list import RejectList, Replayed, Tried
+
+if TYPE_CHECKING:
+    from collector.checkpoint import Sought
+
+T = TypeVar("T")
 
 DEFAULT_URL: Final = "http://127.0.0.1:8600"
 # A daemon answers from memory in milliseconds; one that takes this long is not going to.
@@ -74,6 +80,28 @@ class Daemon:
         if answer.rejected:
             first = answer.rejected[0]
             raise DaemonError(f"the marker was rejected: {first.reason}: {first.detail}")
+
+    def rejects(self, sought: Sought, *, limit: int) -> RejectList:
+        """The newest rejects that the daemon keeps."""
+        asked = {"reason": sought.reason, "source": sought.source, "service": sought.service}
+        said = urlencode({name: value for name, value in asked.items() if value} | {"limit": limit})
+        response = self._ask("GET", f"/v1/rejects?{said}", None, attempts=ATTEMPTS)
+        return self._read(response, RejectList)
+
+    def replay_rejects(self, tried: Tried) -> Replayed:
+        """What became of some rejects that were tried once more; again is harmless."""
+        body = msgspec.json.encode(tried)
+        response = self._ask("POST", "/v1/rejects/replay", body, attempts=ATTEMPTS)
+        return self._read(response, Replayed)
+
+    def _read(self, response: httpx.Response, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(response.content, type=kind)
+        except msgspec.DecodeError as error:
+            raise DaemonError(
+                f"{self.url} does not answer as a plimsoll daemon of this version ({error}); "
+                "look at --url"
+            ) from error
 
     def _ask(self, method: str, path: str, body: bytes | None, *, attempts: int) -> httpx.Response:
         why = ""

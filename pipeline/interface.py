@@ -9,8 +9,9 @@ from typing import Final
 
 import msgspec
 
+from collector.reject_list import RejectList, Replayed
 from collector.waiting import Answer
-from dashboards.api.openapi import OPERATIONS, Answered, Operation
+from dashboards.api.openapi import OPERATIONS, Answered, Operation, Parameter
 from pipeline.mark import NewMarker
 
 
@@ -66,5 +67,31 @@ ALL_OPERATIONS: Final = (
         Operation("post", f"/v1/{signal}", signal, f"Take OpenTelemetry {signal}.", _OTLP_TAKEN)
         for signal in ("logs", "metrics", "traces")
     ),
+    Operation(
+        "get", "/v1/rejects", "rejects", "The newest rejects that are kept.",
+        (
+            Answered(200, "Always; the list may be empty.", RejectList),
+            Answered(400, "The limit is no number up to 10000."),
+            Answered(503, "The state cannot be read now.", retry=True),
+        ),
+        (
+            Parameter("reason", "query", "Only those with this reason."),
+            Parameter("source", "query", "Only those from this source, or from below it."),
+            Parameter("service", "query", "Only those of this service."),
+            Parameter("limit", "query", "At most so many, 100 without it."),
+        ),
+    ),
+    Operation(
+        "post", "/v1/rejects/replay", "replay_rejects",
+        "Try rejects once more, at most 500: an object with any of reason, source, service, ids, "
+        "after, until; go on with `after` at `next`.",
+        (
+            Answered(200, "What became of each; it is on disk.", Replayed),
+            Answered(400, "The body is no such object."),
+            Answered(415, "The content type is not application/json."),
+            Answered(429, "Too much is waiting.", retry=True),
+            Answered(503, "The daemon is loading its state, stopping, or cannot save.", retry=True),
+        ),
+    ),
     *OPERATIONS,
-)
+)  # fmt: skip

@@ -27,6 +27,7 @@ from collector.checkpoint import Bounds, Checkpoint, CheckpointError
 from collector.intake import Intake
 from collector.otlp import http as otlp_http
 from collector.otlp.door import Door
+from collector.reject_routes import Rejects
 from collector.source import Source
 from collector.waiting import WaitingRoom
 from dashboards import exposition, page
@@ -39,6 +40,7 @@ from pipeline import clock, config
 from pipeline.config.settings import Channel as Destination
 from pipeline.config.settings import Settings
 from pipeline.embedded import Engine, EngineError
+from pipeline.forms import form_of
 from pipeline.interface import ALL_OPERATIONS
 from pipeline.sources import Patience, Pulling
 from pipeline.turns import KeptTurns
@@ -94,7 +96,11 @@ def serve(given: Settings, *, insecure: bool, version: str, announce: Say, say: 
     listener = listen(given.host, given.port)
     try:
         limits = given.policy.limits
-        bounds = Bounds(rejects=limits.rejects, outbox=limits.outbox)
+        bounds = Bounds(
+            rejects=limits.rejects,
+            outbox=limits.outbox,
+            reject_payload_bytes=limits.reject_payload_bytes,
+        )
         with Checkpoint.open(given.state, bounds=bounds) as checkpoint:
             url = address(listener)
             announce(f"plimsoll {version} serves {url} with its state in {given.state}")
@@ -146,11 +152,14 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def application(engine: Engine, intake: Intake, otlp: Door, *, version: str) -> ASGIApp:
+def application(
+    engine: Engine, intake: Intake, otlp: Door, rejects: Rejects, *, version: str
+) -> ASGIApp:
     """Every HTTP face of the daemon."""
     app = Starlette(
         routes=[
             *intake.routes(),
+            *rejects.routes(),
             *otlp_http.routes(otlp),
             *verdicts.routes(engine),
             *page_data.routes(engine, engine.evidence, version=version),
@@ -241,9 +250,10 @@ async def _serve(
         refused=lambda: dict(intake.refused + otlp.refused),
         sources=sources(given, room, say=say),
     )
+    rejects = Rejects(room, checkpoint, form_of(given.sources), now_s=clock.monotonic_s)
     server = _Server(
         uvicorn.Config(
-            application(engine, intake, otlp, version=version),
+            application(engine, intake, otlp, rejects, version=version),
             log_config=None,
             access_log=False,
             lifespan="off",

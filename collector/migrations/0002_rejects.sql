@@ -20,7 +20,7 @@ CREATE TABLE rejects_2 (
 );
 INSERT INTO rejects_2
     SELECT id, seq, stream_ns, place, reason, detail, payload, time_ns, environment, service,
-           version, track, '', -1, length(payload) < 4096, 0
+           version, track, '', -1, length(payload) < 4096 AND reason <> 'too_long', 0
     FROM rejects ORDER BY id;
 DROP TABLE rejects;
 ALTER TABLE rejects_2 RENAME TO rejects;

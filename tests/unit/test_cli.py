@@ -34,7 +34,9 @@ def test_every_command_has_help_with_two_examples(
 def test_only_commands_that_exist_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of("--help") == 0
     listed = re.findall(r"^  ([a-z]+)  ", capsys.readouterr().out, re.MULTILINE)
-    assert listed == ["check", "demo", "mark", "replay", "serve", "verdict"]
+    assert listed == [
+        "backup", "check", "demo", "mark", "rejects", "replay", "restore", "serve", "verdict",
+    ]  # fmt: skip
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,10 +140,16 @@ def test_a_turn_that_is_not_kept_takes_no_reject_away(checkpoint: Checkpoint) ->
 
 def test_a_cut_or_missing_payload_is_named_as_what_hinders_a_replay(tmp_path: Path) -> None:
     with Checkpoint.open(tmp_path, bounds=Bounds(reject_payload_bytes=8)) as checkpoint:
-        said = (refusal(1, payload=b"12345678"), refusal(2, payload=b""), refusal(3, payload=b"{"))
+        said = (
+            refusal(1, payload=b"12345678"),
+            refusal(2, payload=b""),
+            refusal(3, payload=b"{"),
+            refusal(4, reason="too_long"),
+        )
         checkpoint.commit(Entry(rejects=said))
-        cut, missing, whole = checkpoint.kept_rejects(Sought())
-    assert "only its first 8 bytes are kept (limits.reject_payload_bytes)" in cut.hindrance
+        cut, missing, whole, long = checkpoint.kept_rejects(Sought())
+    assert not long.whole
+    assert "only its first 8 bytes are kept (limits.reject_payload_bytes, limits.line_bytes)" in cut.hindrance
     assert "its payload is not kept" in missing.hindrance
     assert whole.hindrance == ""
 
