@@ -19,10 +19,11 @@ import msgspec
 import numpy as np
 
 from analyzers.cells import fed_by
-from analyzers.facts import Facts, Marker
+from analyzers.facts import OK, Facts, Marker
 from analyzers.policy import Measure, Policy
 from analyzers.times import rfc3339
 from collector.decode import decode
+from collector.faults import REMEDIES, Reason
 from collector.files import FilesError, read
 from collector.mapping_terms import Mapped
 from collector.source import Form, Formed
@@ -35,6 +36,8 @@ NAMES_MAX: Final = 200
 LINES_OF_ROW: Final = 20  # shown of a message that becomes many
 VALUES_MAX: Final = 1_000
 KEYS_MAX: Final = 1_000_000
+_OK_ONLY: Final = (Measure.EVENTS, Measure.VALUE, Measure.ANSWER)
+_REMEDY: Final = f"; {REMEDIES[Reason.MAPPING]}"  # which is what somebody does just now
 _OWN_FIELDS: Final = ("id", "subject", "ref")
 _EVENT: Final = frozenset(
     {
@@ -259,8 +262,11 @@ class _Looking:
     def _metrics(self, facts: Facts) -> list[tuple[str, ...]]:
         """The metrics that each fact feeds, counted; with which of them lack a value."""
         found: list[list[str]] = [[] for _ in range(len(facts))]
+        ok = facts.outcome.equals(OK)
         for metric in self._policy.metrics:
             fed = fed_by(metric, facts)
+            if metric.measure in _OK_ONLY:
+                fed = fed & ok
             if metric.measure in {Measure.FLOW, Measure.VALIDITY}:
                 continue  # every event feeds them
             if metric.measure is Measure.VALUE:
@@ -299,6 +305,7 @@ class _Looking:
         self._show(Shown(row=row, result="ignored", reason=kind))
 
     def _refuse(self, row: int, reason: str, why: str) -> None:
+        why = why.removesuffix(_REMEDY)
         self._counts.refused[reason] += 1
         self._counts.first_refused.setdefault(reason, f"row {row}: {why}")
         self._show(Shown(row=row, result="refused", reason=reason, why=why))

@@ -26,7 +26,6 @@ from pipeline.config.fields import (
 
 if TYPE_CHECKING:
     from collector.kafka_settings import KafkaSecurity, KafkaSettings, Mechanism, Protocol, Start
-    from collector.source import Form
 
 BROKERS_MAX: Final = 100
 TOPICS_MAX: Final = 1_000
@@ -193,11 +192,9 @@ SECURITY_KEYS: Final[tuple[Key[Any], ...]] = (
 )  # fmt: skip
 
 
-def kafka_settings(
-    here: Section, path: Callable[[str], Path], form: Form | None
-) -> KafkaSettings | None:
-    """The settings of a Kafka source, None after reporting what is wrong with them; the name is
-    the caller's to give."""
+def kafka_settings(here: Section, path: Callable[[str], Path]) -> KafkaSettings | None:
+    """The settings of a Kafka source, None after reporting what is wrong with them; its name and
+    form are the caller's to give."""
     from collector.kafka_settings import KafkaClient, KafkaSecurity, KafkaSettings
 
     before = len(here.place.faults.found)
@@ -227,7 +224,6 @@ def kafka_settings(
             batch_bytes=BATCH_BYTES.of(here) or plain.batch_bytes,
             partitions=PARTITIONS.of(here) or plain.partitions,
         ),
-        form=form,
     )
 
 

@@ -195,22 +195,21 @@ def _source(place: Place, around: Surroundings) -> SourceSettings | None:
         place.fault("must name either `kafka:` or `files:`")
         return None
     before = len(place.faults.found)
-    name = NAME.of(here) or ""
-    ratio = RATIO.of(here)
-    made = _mapped(here, around, name)
-    form = _form(here, made, around, name)
+    name, ratio = NAME.of(here), RATIO.of(here)
+    reads: KafkaSettings | FilesSettings | None = None
     if kafka is not None:
         inner = section(kafka, KAFKA_KEYS)
-        reads: Any = None if inner is None else kafka_settings(inner, around.path, form)
-    else:
-        reads = None if files is None else _files(files, around, form)
+        reads = None if inner is None else kafka_settings(inner, around.path)
+    elif files is not None:
+        reads = _files(files, around)
+    named = name or ("source" if reads is None else _derived(reads))
+    made = _mapped(here, around, named)
+    form = _form(here, made, around, named)
     if reads is None or len(place.faults.found) > before:
         return None
-    named = name or _derived(reads)
-
     return SourceSettings(
         name=named,
-        reads=replace(reads, name=named),
+        reads=replace(reads, name=named, form=form),
         mapped=made,
         reject_ratio=REJECT_RATIO if ratio is None else ratio,
     )
@@ -240,7 +239,7 @@ def _mapped(here: Section, around: Surroundings, name: str) -> Mapped | None:
         return None
     if here.has(FORMAT):
         here.fault(FORMAT, "is what `map` says already: keep one of the two")
-    return mapped(place, every=every, name=name or "source", limits=around.limits)
+    return mapped(place, every=every, name=name, limits=around.limits)
 
 
 def _form(here: Section, made: Mapped | None, around: Surroundings, name: str) -> Form | None:
@@ -250,7 +249,7 @@ def _form(here: Section, made: Mapped | None, around: Surroundings, name: str) -
     if made is not None:
         from collector.mapping import mapped_form
 
-        return mapped_form(made, name=name or "source", limits=around.limits)
+        return mapped_form(made, name=name, limits=around.limits)
     if signal is None:
         return None
     from collector.otlp.forms import otlp_form
@@ -258,7 +257,7 @@ def _form(here: Section, made: Mapped | None, around: Surroundings, name: str) -
     return otlp_form(signal, encoding, rules=around.rules, limits=around.limits)
 
 
-def _files(place: Place, around: Surroundings, form: Form | None) -> FilesSettings | None:
+def _files(place: Place, around: Surroundings) -> FilesSettings | None:
     from collector.files_settings import STDIN, FilesSettings
 
     if isinstance(place.node, Unreadable):
@@ -282,6 +281,5 @@ def _files(place: Place, around: Surroundings, form: Form | None) -> FilesSettin
         name="",
         paths=tuple(one if one == STDIN else str(around.path(one)) for one in paths),
         follow=FOLLOW.of(here) is not False,
-        form=form,
         most=FILES_MOST.of(here) or 10_000,
     )
