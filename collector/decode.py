@@ -33,7 +33,7 @@ from analyzers.policy import Limits
 from collector import digests, refused, texts, times
 from collector.attributes import Attributes, attributes
 from collector.faults import Fault, Reason, quote
-from collector.foreign import Other, understood
+from collector.foreign import Other, envelope, understood
 from collector.markers import is_marker, marker
 from collector.rejects import reject, reject_unread
 from collector.said import PRODUCTION, UNREADABLE, Loose, Said, read, read_again, said_again
@@ -178,6 +178,10 @@ def _read_one(row: int, payload: bytes, pile: _Pile, limits: Limits) -> None:
 def _read_odd(row: int, payload: bytes, pile: _Pile, limits: Limits) -> None:
     """A marker, another tool's payload, or an event that the quick decoder refuses: then it is most
     often a reject."""
+    if (inside := envelope.event(payload)) is not None:
+        pile.said.append(inside)
+        pile.rows.append(row)
+        return
     if (told := refused.read(payload)) is not None:
         said = Said(
             id="",

@@ -8,9 +8,12 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analyzers.policy import Limits
 from collector.decode import decode
+from collector.foreign import envelope as envelope_reader
 from collector.foreign.cloudevents import binary_cloudevent
 from tests.payloads import decoded, event, marker
 
@@ -167,3 +170,44 @@ def test_binary_data_that_are_no_json_become_base64() -> None:
 def test_a_message_in_binary_mode_needs_no_data() -> None:
     headers = {name: str(said) for name, said in envelope(data=...).items()}
     assert len(decoded(binary_cloudevent(headers, "", b"")).facts) == 1
+
+
+FIELDS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.sampled_from(["a", "", None, 7]),
+        "time": st.sampled_from(["2026-05-21T12:00:00Z", 1_779_364_800_000, "x", None, 1.5, True]),
+        "type": st.sampled_from(["x", "deployment.started", "deployment.x", "", None, 7]),
+        "service": st.sampled_from(["a", "", None, 7]),
+        "environment": st.sampled_from(["staging", "", None]),
+        "version": st.sampled_from(["1", "", None, 1]),
+        "track": st.sampled_from(["canary", "blue", None]),
+        "outcome": st.sampled_from(["ok", "", None]),
+        "value": st.sampled_from([1, 1.5, -0.0, None, "1", True, 10**400, math.nan]),
+        "subject": st.sampled_from(["s", "", None]),
+        "ref": st.sampled_from(["r", "", None]),
+        "synthetic": st.sampled_from([True, False, None, 1]),
+        "attributes": st.sampled_from([{}, {"a": "b"}, {"a": 1}, {"a": "\ud800"}, None, [], "x"]),
+        "source": st.sampled_from(["/a/b", "", None, 7]),
+    },
+)
+
+
+@settings(max_examples=300)
+@given(FIELDS, FIELDS | st.none())
+def test_what_is_read_at_speed_is_read_with_care_just_the_same(
+    around: dict[str, Any], data: dict[str, Any] | None
+) -> None:
+    """The quick reader leaves every version but 1.0 to the other."""
+    said = {"id": "1", "time": 1_779_364_800_000, "type": "t", "data": data} | around
+    quick = json.dumps({"specversion": "1.0"} | said).encode()
+    careful = json.dumps({"specversion": "1.0.2"} | said).encode()
+    assert envelope_reader.event(careful) is None
+    one, other = decoded(quick), decoded(careful)
+    assert one.markers == other.markers
+    assert len(one.rejects) == len(other.rejects)  # of several faults another may come first
+    assert [r.version for r in one.rejects] == [r.version for r in other.rejects]
+    for column in ("key", "content", "ref", "subject", "time_ns", "value"):
+        left, right = getattr(one.facts, column), getattr(other.facts, column)
+        assert left.tobytes() == right.tobytes(), column
+    assert one.facts.environment.strings() == other.facts.environment.strings()
