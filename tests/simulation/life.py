@@ -266,7 +266,7 @@ def _check(
     assert len(saved.markers) == len(once.markers)
     # 2. the cells are those of one fold of them
     assert (
-        _of(cells, due=False).digest()
+        part_of(cells, due=False).digest()
         == fold(once.facts, once.rejects, POLICY, open_from=0).digest()
     ), "the cells are not those of one fold"
     due = answers.settle(
@@ -298,7 +298,7 @@ def _wire(checkpoint: Checkpoint) -> Wire:
     return wire
 
 
-def _of(cells: Cells, *, due: bool) -> Cells:
+def part_of(cells: Cells, *, due: bool) -> Cells:
     """Only the cells of questions, or only the others."""
     chosen = np.array([(one.metric in _DUE) == due for one in cells.series], np.bool_)
     part = cells.where(chosen[cells.of], chosen[cells.bin_of]) if len(chosen) else cells
@@ -308,7 +308,7 @@ def _of(cells: Cells, *, due: bool) -> Cells:
 def _asked(cells: Cells) -> dict[str, int]:
     """How many questions were settled, by metric."""
     found: Counter[str] = Counter()
-    part = _of(cells, due=True)
+    part = part_of(cells, due=True)
     series = list(part.series)
     for of, number in zip(part.of.tolist(), part.count.tolist(), strict=True):
         if not series[of].segment:
