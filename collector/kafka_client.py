@@ -60,6 +60,7 @@ class Connection:
 
     def __init__(self, settings: KafkaSettings, appetite: Appetite) -> None:
         """SourceError or SourceBusyError if they do not let us in, after the time they have."""
+        _quieten()
         self._settings = settings
         self._timeout_ms = settings.client.timeout_ms
         self._clients: list[Any] = []
@@ -203,3 +204,11 @@ class Connection:
 
 # kafka-python takes any other word for a policy, but only this one for none.
 NO_RESET: Final = "none"
+
+
+def _quieten() -> None:
+    """Keeps kafka-python from writing several lines a second while brokers are away: what matters
+    of it is in our errors. Whoever wants them sets a level of their own."""
+    logger = logging.getLogger("kafka")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.CRITICAL)

@@ -40,6 +40,7 @@ class Reading:
     offset: int
     kept: str | None
     told: bool | None = None
+    said: int | None = None  # the offset of the last part
     lines: Lines = field(default_factory=Lines)
 
     @property
@@ -55,11 +56,11 @@ class Reading:
 
     def part(self, source: str, *, behind: bool) -> Part | None:
         """What is new since the last part, None if nothing is."""
+        if self.offset == self.said and behind == self.told and not self.lines.payloads:
+            return None  # nearly always, where there are many partitions
         lines, self.lines = self.lines, Lines()
         before, after = self.kept, self.position
-        if not lines.payloads and after == before and behind == self.told:
-            return None
-        self.told, self.kept = behind, after
+        self.said, self.told, self.kept = self.offset, behind, after
         return Part(
             source,
             lines.payloads,

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka import KafkaConsumer
 
 from collector.faults import Reason
 from collector.kafka import KafkaSource
@@ -39,6 +41,39 @@ def test_a_broker_killed_in_the_middle_costs_nothing(kafka_broker: Broker) -> No
         taken.to_the_end(6_000)
     assert Counter(taken.payloads) == Counter(sent)
     assert len([note for note in taken.notes if "trying again" in note]) == 1
+
+
+def test_a_broker_that_answers_no_more_is_waited_for(kafka_broker: Broker) -> None:
+    topic = kafka_broker.create("frozen", 2)
+    sent = kafka_broker.send_events(topic, 100, partitions=2)
+    with taking(kafka_broker, "frozen", topic, client=replace(QUICK, timeout_ms=2_000)) as taken:
+        taken.to_the_end(100)
+        with kafka_broker.frozen():
+            taken.until(lambda: len(taken.busy) > 1)
+            assert all(taken.behind[f"kafka:frozen:frozen/{number}"] for number in (0, 1))
+        sent += kafka_broker.send_events(topic, 100, partitions=2, first=100)
+        taken.to_the_end(200)
+    assert Counter(taken.payloads) == Counter(sent)
+
+
+def test_members_of_the_same_group_take_nothing_away(kafka_broker: Broker) -> None:
+    topic = kafka_broker.create("grouped", 4)
+    sent = kafka_broker.send_events(topic, 100, partitions=4)
+    with taking(kafka_broker, "grouped", topic, group="others-too") as taken:
+        taken.to_the_end(100)
+        member = KafkaConsumer(
+            topic, group_id="others-too", bootstrap_servers=kafka_broker.address,
+            auto_offset_reset="earliest",
+        )  # fmt: skip
+        with closing(member):
+            end = time.monotonic() + 60
+            while len(member.assignment()) < 4:
+                assert time.monotonic() < end, "the other member did not join"
+                member.poll(timeout_ms=100)
+            sent += kafka_broker.send_events(topic, 400, partitions=4, first=100)
+            taken.to_the_end(500)
+            taken.until(lambda: taken.source.untold > 0)  # a group with members is theirs
+    assert Counter(taken.payloads) == Counter(sent)
 
 
 def test_a_source_waits_for_a_broker_that_is_not_there(kafka_broker: Broker) -> None:
