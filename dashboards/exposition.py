@@ -253,6 +253,9 @@ _PLAIN: Final[Mapping[str, Callable[[Snapshot], list[Sample]]]] = {
     "outbox_notices_limit": lambda s: _single(s.vitals.outbox.limit),
     "open_deployments": lambda s: _single(s.vitals.open_deployments.value),
     "open_deployments_limit": lambda s: _single(s.vitals.open_deployments.limit),
+    "identities": lambda s: _single(s.vitals.identities.value),
+    "identities_limit": lambda s: _single(s.vitals.identities.limit),
+    "identities_forgotten_total": lambda s: _single(s.vitals.identities_forgotten),
     "series": lambda s: _single(s.vitals.series.value),
     "series_limit": lambda s: _single(s.vitals.series.limit),
 }

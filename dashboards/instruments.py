@@ -186,6 +186,14 @@ INSTRUMENTS: Final = (
         "the errors that the intake knows",
         "1",
     ),
+    _counter(
+        "identities_forgotten_total",
+        (),
+        "Identities dropped because there were too many, within the horizon in time: what is sent "
+        "again after that is refused as too old. Since the process started.",
+        _ONE,
+        "1",
+    ),
     # Sources that are read.
     *(
         _gauge(f"source_{name}", ("source",), text, _SOURCES, "1")
@@ -218,6 +226,7 @@ INSTRUMENTS: Final = (
             ("outbox_notices", "Notices that wait for delivery", "1"),
             ("open_deployments", "Deployments that are being watched", "1"),
             ("series", "Series of cells that are kept", "1"),
+            ("identities", "Identities that are remembered so that everything counts once", "1"),
         )
         for suffix, ending in (("", "."), ("_limit", ", at most."))
     ),

@@ -114,6 +114,8 @@ class Vitals:
     outbox: Gauge = Gauge()
     open_deployments: Gauge = Gauge()
     series: Gauge = Gauge()
+    identities: Gauge = Gauge()
+    identities_forgotten: int = 0
     ingest_lag_s: float = 0.0
     checkpoint_age_s: float | None = None
     judgement: Distribution = Distribution()

@@ -63,6 +63,8 @@ class Growth:
     outbox: Gauge = _NOTHING
     open_deployments: Gauge = _NOTHING
     series: Gauge = _NOTHING
+    identities: Gauge = _NOTHING
+    forgotten: int = 0  # identities dropped for their number alone
     trouble: str = ""  # why upkeep could not be done this time
 
 
@@ -170,6 +172,8 @@ class Engine:
             outbox=self._growth.outbox,
             open_deployments=self._growth.open_deployments,
             series=self._growth.series,
+            identities=self._growth.identities,
+            identities_forgotten=self._growth.forgotten,
             ingest_lag_s=self._lag_s if oldest_s is None else now_s - oldest_s,
             checkpoint_age_s=age_s,
             judgement=self._judgement,

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from analyzers.facts import NS_PER_S, Batch, Reject
 from analyzers.inbox import Inbox
 from analyzers.policy import Policy
 from collector.decode import decode
 from collector.novelty import Novel, Seen, keep_new
+from pipeline.config.inputs import HORIZON_S
 from pipeline.request_answers import stale
 from pipeline.strangers import refuse_strangers
-
-# Identities are remembered for this long in event time, and what is older is refused. A month's
-# export that is sent again must be known; twice as long doubles what is remembered.
-HORIZON_NS: Final = 35 * 24 * 3600 * NS_PER_S
 
 Knows = Callable[[str], bool]
 
@@ -59,16 +55,16 @@ class Read:
 
 
 class Reader:
-    """Reads turn after turn; ``seen`` is what has counted before. ``knows`` says which services
-    may send events, None lets all of them."""
+    """Reads turn after turn; ``seen`` is what has counted before, remembered for ``horizon_s`` of
+    event time. ``knows`` says which services may send events, None lets all of them."""
 
     def __init__(
-        self, policy: Policy, seen: Seen, *, knows: Knows | None, horizon_ns: int = HORIZON_NS
+        self, policy: Policy, seen: Seen, *, knows: Knows | None, horizon_s: int = HORIZON_S
     ) -> None:
         self.seen = seen
         self._policy = policy
         self._knows = knows
-        self._horizon_ns = horizon_ns
+        self.horizon_ns = horizon_s * NS_PER_S
 
     def batch(self, payloads: Sequence[bytes]) -> Batch:
         """What the payloads say."""
@@ -81,7 +77,7 @@ class Reader:
     def read(self, payloads: Sequence[bytes], stream_ns: int | None) -> Read:
         """The next turn's payloads, in a stream that stands at ``stream_ns``."""
         if stream_ns is not None:
-            self.seen.forget(stream_ns - self._horizon_ns)
+            self.seen.forget(stream_ns - self.horizon_ns)
         batch = self.batch(payloads)
         floor_ns = self.seen.floor_ns
         lost = stale(batch, floor_ns, len(payloads)) if floor_ns else []

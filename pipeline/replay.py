@@ -24,10 +24,12 @@ from collector import files
 from collector.checkpoint import Checkpoint
 from collector.faults import Reason
 from collector.novelty import Seen, keep_new
+from pipeline.config.inputs import Deduplication
 from pipeline.intake_log import decode_turn
 from pipeline.reading import Knows, Reader
 
 _SQLITE: Final = b"SQLite format 3\0"
+BARE_IDS: Final = 100_000_000  # distinct events of bare streams: more do not fit into memory
 
 Progress = Callable[[int, int], None]  # bytes read, bytes in all (0: unknown)
 
@@ -90,6 +92,7 @@ def replay(
     until_ns: int | None = None,
     progress: Progress | None = None,
     knows: Knows | None = None,
+    deduplication: Deduplication | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Replayed:
     """The verdicts on everything that the given streams hold, as of their end or ``until_ns``.
@@ -100,7 +103,10 @@ def replay(
     """
     logs = [path for path in paths if _is_state(path)]
     state = State()
-    reader = Reader(policy, Seen(), knows=knows)
+    known = deduplication or Deduplication()
+    # Bare streams are held in memory anyway; a daemon's log forgets what the daemon forgot.
+    seen = Seen(limit=known.ids if logs else BARE_IDS, horizon_s=known.horizon_s)
+    reader = Reader(policy, seen, knows=knows, horizon_s=known.horizon_s)
     if logs:
         if len(paths) > 1:
             raise files.FilesError(

@@ -47,6 +47,7 @@ def judged(
                 until_ns=until_ns,
                 progress=progress,
                 knows=knows,
+                deduplication=given.deduplication,
                 warn=lambda fault: click.echo(f"plimsoll: {fault}", err=True),
             )
     except (config.ConfigError, files.FilesError, CheckpointError, IntakeLogError) as error:

@@ -38,18 +38,17 @@ from pipeline.evidence_page import evidence_of
 from pipeline.intake_log import RecordedTurn, encode_turn
 from pipeline.pieces import Incoming, retried
 from pipeline.progress import Progress
-from pipeline.reading import HORIZON_NS, Reader
+from pipeline.reading import Reader
 from pipeline.request_answers import TriedAgain, answers, placed, sourced, tried_again
 
 # Pauses between the first tries of one commit, 2 s in all: what another process holds for a moment
 # is free by then. After that the engine closes the door, and asks ``again`` until the disk is back.
 RETRY_PAUSES_S: Final = (0.1, 0.4, 1.5)
-# Beyond so many (about a gigabyte) the oldest identities are forgotten before that.
-SEEN_LIMIT: Final = 20_000_000
 # The raw intake is kept for this long in stream time, and below its bound in bytes.
 INTAKE_NS: Final = 30 * 24 * 3600 * NS_PER_S
 # Evidence kept as drawn: several people may look at the same few releases, each every few seconds.
 DRAWN: Final = 32
+DAY_NS: Final = 24 * 3600 * NS_PER_S
 # Blobs to be read at a restart; beyond it they are merged.
 BLOBS: Final = 32
 
@@ -90,7 +89,11 @@ class KeptTurns:
         self._policy = given.policy
         knows = given.knows if given.unknown_services == "reject" else None
         self._state = state
-        self._reader = Reader(given.policy, seen, knows=knows)
+        self._ids = given.deduplication.ids
+        self._reader = Reader(
+            given.policy, seen, knows=knows, horizon_s=given.deduplication.horizon_s
+        )
+        self._day: int | None = None  # of stream time, when everything was last gone through
         self._progress = Progress()
         self._sequence = sequence
         self.positions = positions or {}
@@ -114,7 +117,8 @@ class KeptTurns:
         EngineError if what is kept cannot be understood; CheckpointError if it cannot be read.
         """
         saved = checkpoint.load()
-        seen = Seen(limit=SEEN_LIMIT, salt=secrets.randbits(64))
+        remembered = given.deduplication
+        seen = Seen(limit=remembered.ids, horizon_s=remembered.horizon_s, salt=secrets.randbits(64))
         try:
             seen.load(saved.seen)
             parts = [kept.decode(body) for body in saved.cells]
@@ -233,6 +237,8 @@ class KeptTurns:
             outbox=Gauge(self._outbox, policy.limits.outbox),
             open_deployments=view.open_deployments(state, policy),
             series=view.kept_series(state, policy),
+            identities=Gauge(len(self._reader.seen), self._ids),
+            forgotten=self._reader.seen.dropped,
             trouble=trouble,
         )
 
@@ -240,7 +246,7 @@ class KeptTurns:
         state, policy = self._state, self._policy
         if state.stream_ns is None:
             return
-        horizon_ns = state.stream_ns - HORIZON_NS
+        horizon_ns = state.stream_ns - self._reader.horizon_ns
         history_ns = state.stream_ns - policy.retention_s * NS_PER_S
         self._checkpoint.forget(
             intake_before_ns=state.stream_ns - INTAKE_NS,
@@ -248,12 +254,16 @@ class KeptTurns:
             history_before_ns=history_ns,
         )
         counts = self._checkpoint.counts()
-        if counts.cells_blobs <= BLOBS and counts.seen_blobs <= BLOBS:
+        # Once a day all of it, so that what is past its retention leaves the large blobs too.
+        day = state.stream_ns // DAY_NS
+        everything, self._day = self._day is not None and day > self._day, day
+        if counts.cells_blobs <= BLOBS and counts.seen_blobs <= BLOBS and not everything:
             return
         settled_ns, oldest = state.memory.settled_ns, history_ns // SLICE_NS
         self._checkpoint.compact(
             lambda bodies: kept.merged(bodies, policy, settled_ns=settled_ns, oldest_slice=oldest),
             lambda blobs: merged(blobs, before_ns=horizon_ns),
+            everything=everything,
         )
 
     def _entry(
