@@ -117,7 +117,7 @@ HORIZON: Final = Key(
 )
 IDS_KEY: Final = Key(
     "ids",
-    whole(1_000, 2_000_000_000),
+    whole(1_000, 100_000_000),
     f"{IDS}",
     "How many ids are remembered at most, whatever the horizon; each takes up to 24 bytes.",
 )
