@@ -32,7 +32,7 @@ from collector.bodies import (
 )
 from collector.foreign.cloudevents import binary_cloudevent
 from collector.foreign.posted import form_payload, line
-from collector.foreign.signatures import WebhookSecrets, fault
+from collector.foreign.signatures import WebhookSecrets, fault, forged, unproved
 from collector.waiting import RETRY_AFTER_S, Answer, BusyError, ClosedError, WaitingRoom
 
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -62,6 +62,8 @@ _CE: Final = "ce-"
 _CE_ENVELOPES: Final = "application/cloudevents"  # structured and batch, in whatever format
 _EVENTS: Final = "/v1/events"
 _MARKERS: Final = "/v1/markers"
+_UNSIGNED: Final = "signature_invalid"
+_REMEDY: Final = "enter one secret at both"
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -137,12 +139,13 @@ class Intake:
         body = await self._read(request, gzip=gzip)
         distrust = fault(self._webhooks, request.headers, body)
         if distrust is not None:
-            raise RefusalError(401, "signature_invalid", f"{distrust}; enter one secret at both")
+            raise RefusalError(401, _UNSIGNED, f"{distrust}; {_REMEDY}")
         if attributes:
             body = binary_cloudevent(attributes, content_type, body)
         elif content_type.lower().startswith(_FORM):
             body = form_payload(body) or body
-        payloads = await self._split(body, shape, door)
+        tools = unproved(self._webhooks, request.headers)
+        payloads = await self._split(body, shape, door, tools)
         return await self._room.submit(payloads, now_s=self._now_s())
 
     async def _read(self, request: Request, *, gzip: bool) -> bytes:
@@ -164,14 +167,20 @@ class Intake:
                 raise RefusalError(400, "bad_gzip", str(error)) from error
             raise
 
-    async def _split(self, body: bytes, shape: Shape, door: str) -> list[bytes]:
+    async def _split(
+        self, body: bytes, shape: Shape, door: str, tools: frozenset[str]
+    ) -> list[bytes]:
         def cut() -> list[bytes]:
-            limits = self._limits
-            size, most = limits.line_bytes, limits.queued_events
+            size, most = self._limits.line_bytes, self._limits.queued_events
+            longest = len(body) if door == _MARKERS else size
+            payloads = split(body, shape=shape, line_bytes=longest, most=most)
+            tool = forged(payloads, tools)
+            if tool is not None:
+                what = f"a deployment of {tool} came without its proof, and webhooks.{tool} is set"
+                raise RefusalError(401, _UNSIGNED, f"{what}; {_REMEDY}")
             if door != _MARKERS:
-                return split(body, shape=shape, line_bytes=size, most=most)
-            whole = split(body, shape=shape, line_bytes=len(body), most=most)
-            lines = (line(payload, line_bytes=size) for payload in whole)
+                return payloads
+            lines = (line(payload, line_bytes=size) for payload in payloads)
             return [one if len(one) <= size else one[: size + 1] for one in lines]
 
         try:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
@@ -20,6 +21,8 @@ from collector.foreign.signatures import WebhookSecrets
 from collector.intake import Intake
 from collector.waiting import Answer, WaitingRoom
 from tests.payloads import event, marker
+from tests.unit.test_foreign_cloudevents import envelope
+from tests.unit.test_foreign_github import github, gitlab
 
 LIMITS = Limits()
 SECRETS = WebhookSecrets(github="It's a Secret to Everybody", gitlab="tanuki")
@@ -181,6 +184,36 @@ def test_without_a_secret_no_signature_is_asked_for() -> None:
             assert (await door.post(b"{}", headers)).status_code == 202
 
     run(work)
+
+
+def test_a_forged_webhook_without_any_header_is_kept_out() -> None:
+    whole = json.dumps(github()).encode()
+
+    async def work(door: Door) -> None:
+        for said, tool in (
+            (github(), "github"),
+            (github("success"), "github"),
+            (gitlab("running"), "gitlab"),
+            ([event(), github()], "github"),
+            (envelope(data=github()), "github"),
+            (envelope(data=json.dumps(github())), "github"),
+            (envelope(data=..., data_base64=b64encode(whole).decode()), "github"),
+            (whole.replace(b"repository", rb"repositor\u0079"), "github"),
+        ):
+            body = said if isinstance(said, bytes) else json.dumps(said, indent=2).encode()
+            for path in ("/v1/events", "/v1/markers"):
+                response = await door.post(body, path=path)
+                assert response.status_code == 401
+                assert f"a deployment of {tool}" in response.json()["detail"]
+        body = json.dumps(github()).encode()
+        assert (await door.post(body, signed(body))).status_code == 202
+        assert len(door.said().markers) == 1
+        mixed = json.dumps([github(), gitlab("running")]).encode()
+        assert (await door.post(mixed, signed(mixed))).status_code == 401
+        ours = json.dumps([event(), marker(), PING, {"object_kind": "push"}]).encode()
+        assert (await door.post(ours)).status_code == 202
+
+    run(work, secrets=SECRETS)
 
 
 def test_secrets_do_not_show() -> None:
