@@ -19,8 +19,7 @@ from collector import digests, numbers, times
 from collector.fitting import Fit, Known, fitting
 from collector.said import PRODUCTION
 from collector.shapes import NAMES, WORDS, Hole
-from collector.spans import WORD_BYTES, Block, Vocabulary
-from collector.texts import TEXT_BYTES
+from collector.spans import Block, Texts, Vocabulary, listed
 
 # Below so many payloads the fixed cost of array arithmetic, some 0.3 ms, is more than it saves.
 ROWS_MIN: Final = 256
@@ -73,11 +72,11 @@ def scan(payloads: Sequence[bytes], *, value_end: float, most: int) -> Scanned:
     block = Block(payloads, most)
     table = _Table.of(len(payloads), _memory.vocabulary)
     for fit in fitting(block, _memory.shapes):
-        filling = _Filling(table, block, fit, value_end)
+        filling = _Filling(table.vocabulary, fit, value_end)
         _fill(table, filling, fit)
         if fit.telling:
             fit.known.observe(filling.everywhere())
-    return table.scanned(block)
+    return table.scanned()
 
 
 @dataclass(slots=True)
@@ -87,7 +86,7 @@ class _Table:
     vocabulary: Vocabulary
     read: Bools
     codes: dict[str, Ints]
-    names: dict[str, tuple[Ints, Ints]]
+    names: dict[str, list[tuple[Ints, list[Words]]]]
     time_ns: Ints
     value: Floats
     synthetic: Bools
@@ -102,14 +101,14 @@ class _Table:
             vocabulary=vocabulary,
             read=np.zeros(count, np.bool_),
             codes={name: np.full(count, absent.get(name, 0), np.int64) for name in WORDS},
-            names={name: (np.zeros(count, np.int64), np.zeros(count, np.int64)) for name in NAMES},
+            names={name: [] for name in NAMES},
             time_ns=np.zeros(count, np.int64),
             value=np.full(count, np.nan),
             synthetic=np.zeros(count, np.bool_),
             attributes_content=np.zeros(count, np.uint64),
         )
 
-    def scanned(self, block: Block) -> Scanned:
+    def scanned(self) -> Scanned:
         """The columns of what was read."""
         rows, rest = np.flatnonzero(self.read), np.flatnonzero(~self.read)
         part = slice(None) if not len(rest) else rows
@@ -120,8 +119,8 @@ class _Table:
             rest=rest,
             words={name: vocabulary.column(column) for name, column in codes.items()},
             digests={name: vocabulary.digests.take(column) for name, column in codes.items()},
-            ids=block.texts(*(column[part] for column in self.names["id"])),
-            refs=block.texts(*(column[part] for column in self.names["ref"])),
+            ids=self._listed("id", part),
+            refs=self._listed("ref", part),
             time_ns=self.time_ns[part],
             value=self.value[part],
             synthetic=self.synthetic[part],
@@ -132,24 +131,32 @@ class _Table:
             attributes_content=self.attributes_content[part],
         )
 
+    def _listed(self, name: str, part: Ints | slice) -> list[bytes]:
+        parts = self.names[name]
+        width = max((len(words) for _, words in parts), default=1)
+        whole = np.zeros((width, len(self.read)), np.uint64)
+        for rows, words in parts:
+            for place, word in enumerate(words):
+                whole[place, rows] = word
+        return listed(list(whole[:, part]))
+
 
 class _Filling:
     """The payloads of one shape on their way into the table: ``good`` are the surely valid ones."""
 
-    def __init__(self, table: _Table, block: Block, fit: Fit, value_end: float) -> None:
-        self.block = block
-        self.vocabulary = table.vocabulary
+    def __init__(self, vocabulary: Vocabulary, fit: Fit, value_end: float) -> None:
+        self.vocabulary = vocabulary
         self.value_end = value_end
         self.holes = fit.shape.holes
         self.good: Bools = np.ones(len(fit.rows), np.bool_)
         # Codes of n words, or of the one that all of them have.
         self.codes: dict[str, Ints] = {}
         self.attributes: dict[str, Ints] = {}
-        self.names: dict[str, tuple[Ints, Ints]] = {}
+        self.names: dict[str, list[Words]] = {}
         self.time_ns: Ints = np.zeros(len(fit.rows), np.int64)
         self.value: Floats | None = None
-        for hole, begins, lengths in zip(self.holes, fit.begins, fit.lengths, strict=True):
-            self.take(hole, begins, lengths)
+        for hole, texts in zip(self.holes, fit.texts, strict=True):
+            self.take(hole, texts)
         for hole, said in fit.shape.words:
             codes = self.attributes if hole.attribute else self.codes
             codes[hole.field] = np.array([self.vocabulary.code(said)])
@@ -159,34 +166,32 @@ class _Filling:
         found: dict[int, bytes] = {}
         if not self.good.all():
             return found
-        for place, hole in enumerate(self.holes):
+        for hole in self.holes:
             codes = (self.attributes if hole.attribute else self.codes).get(hole.field)
             if codes is not None and hole.kind == "text" and (codes == codes[0]).all():
-                found[place] = self.vocabulary.texts[codes[0]].encode()
+                found[hole.place] = self.vocabulary.texts[codes[0]].encode()
         return found
 
-    def take(self, hole: Hole, begins: Ints, lengths: Ints) -> None:
+    def take(self, hole: Hole, texts: Texts) -> None:
         """Reads one hole of all payloads."""
         if hole.kind == "number":
-            self._number(hole.field, begins, lengths)
+            self._number(hole.field, texts)
         elif hole.attribute:
-            self.attributes[hole.field] = self._coded(begins, lengths)
+            self.attributes[hole.field] = self.vocabulary.codes(texts)
         elif hole.field in WORDS:
-            self._word(hole.field, begins, lengths)
+            self._word(hole.field, texts)
         elif hole.field == "time":
             self.time_ns, odd = times.parse_letters(
-                lengths, lambda rows, length: self.block.letters_of(begins[rows], length)
+                texts.lengths, lambda rows, length: texts.letters[rows, :length]
             )
             self.good &= ~odd
         elif hole.field in NAMES:
-            self.names[hole.field] = (begins, lengths)
-            self.good &= lengths <= TEXT_BYTES
+            self.names[hole.field] = texts.words
             if hole.field == "id":
-                self.good &= lengths > 0
+                self.good &= texts.lengths > 0
 
-    def _number(self, name: str, begins: Ints, lengths: Ints) -> None:
-        letters = self.block.letters_of(begins, numbers.WIDTH)
-        whole, real, is_whole, odd = numbers.parse(letters, lengths)
+    def _number(self, name: str, texts: Texts) -> None:
+        whole, real, is_whole, odd = numbers.parse(texts.letters, texts.lengths)
         self.good &= ~odd
         if name == "time":
             self.good &= is_whole & (whole >= times.FIRST_MS) & (whole < times.END_MS)
@@ -195,20 +200,14 @@ class _Filling:
             self.good &= np.abs(real) < self.value_end
             self.value = real
 
-    def _word(self, name: str, begins: Ints, lengths: Ints) -> None:
-        codes = self.codes[name] = self._coded(begins, lengths)
+    def _word(self, name: str, texts: Texts) -> None:
+        codes = self.codes[name] = self.vocabulary.codes(texts)
         if name in _FILLED:
-            self.good &= lengths > 0
+            self.good &= texts.lengths > 0
         if name == "track":
             self.good &= codes < _TRACK_END
         if name == "type":
             self.good &= ~self.vocabulary.markers.take(codes)
-
-    def _coded(self, begins: Ints, lengths: Ints) -> Ints:
-        if int(lengths.max()) > WORD_BYTES:
-            self.good &= lengths <= WORD_BYTES
-            lengths = np.minimum(lengths, WORD_BYTES)
-        return self.vocabulary.codes(self.block, begins, lengths)
 
     def content(self) -> Words:
         """A digest of the attributes of each payload, as ``Attributes.content`` gives it."""
@@ -233,9 +232,8 @@ def _fill(table: _Table, filling: _Filling, fit: Fit) -> None:
         if name not in table.attributes:
             table.attributes[name] = np.zeros(len(table.read), np.int64)
         table.attributes[name][rows] = codes[part] if len(codes) > 1 else codes
-    for name, (begins, lengths) in filling.names.items():
-        table.names[name][0][rows] = begins[part]
-        table.names[name][1][rows] = lengths[part]
+    for name, words in filling.names.items():
+        table.names[name].append((rows, [word[part] for word in words]))
     table.time_ns[rows] = filling.time_ns[part]
     if filling.value is not None:
         table.value[rows] = filling.value[part]

@@ -36,34 +36,20 @@ _TOKEN: Final = re.compile(
 @dataclass(frozen=True, slots=True)
 class Hole:
     """Where a text or a number stands: ``field`` is its name, or "" if nobody asks for it;
-    ``attribute`` says that it is one of the attributes. ``quote`` is the number of the quotation
-    mark that opens a text."""
+    ``attribute`` says that it is one of the attributes. ``place`` tells it from others."""
 
     kind: Kind
     field: str
     attribute: bool
-    quote: int
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """Bytes that are the same in every payload. They begin at quotation mark ``quote`` less
-    ``before`` bytes; with ``quote`` -1 they end the payload."""
-
-    said: bytes
-    quote: int
-    before: int
+    place: int
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A payload with holes: one more ``between`` than ``holes``, in turn; ``quotes`` marks.
+    """A payload with holes: in ``between``, one more than ``holes``, is what stands before, between
+    and after them. ``words`` are the holes that have been filled, with what stands in them."""
 
-    ``words`` are the holes that have been filled, with what stands in them.
-    """
-
-    quotes: int
-    between: tuple[Between, ...]
+    between: tuple[bytes, ...]
     holes: tuple[Hole, ...]
     synthetic: bool
     words: tuple[tuple[Hole, bytes], ...] = ()
@@ -87,26 +73,12 @@ def learn(payload: bytes) -> Shape | None:
     holes = _holes(payload)
     if holes is None or not _ordinary(holes, said):
         return None
-    between: list[Between] = []
-    end = 0
-    for place in range(len(holes) + 1):
-        begin = end
-        if place < len(holes):
-            first, end = holes[place].begin, holes[place].end
-        else:
-            first = len(payload)
-        piece = payload[begin:first]
-        mark = piece.find(b'"')
-        if len(piece) > BETWEEN_BYTES or (mark < 0 and place < len(holes)):
-            return None  # of two numbers side by side nothing says where the first of them ends
-        quote = payload.count(b'"', 0, begin + mark) if mark >= 0 else -1
-        between.append(Between(piece, quote, max(mark, 0)))
-    return Shape(
-        quotes=payload.count(b'"'),
-        between=tuple(between),
-        holes=tuple(hole.hole for hole in holes),
-        synthetic=said.synthetic is True,
-    )
+    edges = [0, *(edge for hole in holes for edge in (hole.begin, hole.end)), len(payload)]
+    pairs = zip(edges[::2], edges[1::2], strict=True)
+    between = tuple(payload[begin:end] for begin, end in pairs)
+    if max(map(len, between)) > BETWEEN_BYTES:
+        return None
+    return Shape(between, tuple(hole.hole for hole in holes), said.synthetic is True)
 
 
 def fixed(shape: Shape, words: Mapping[int, bytes]) -> Shape:
@@ -114,16 +86,14 @@ def fixed(shape: Shape, words: Mapping[int, bytes]) -> Shape:
     between = [shape.between[0]]
     holes: list[Hole] = []
     said: list[tuple[Hole, bytes]] = []
-    for place, (hole, after) in enumerate(zip(shape.holes, shape.between[1:], strict=True)):
-        last = between[-1]
-        word = words.get(place)
-        size = len(last.said) + len(word or b"") + len(after.said)
-        if word is None or size > BETWEEN_BYTES:
+    for hole, after in zip(shape.holes, shape.between[1:], strict=True):
+        whole = between[-1] + words.get(hole.place, b"") + after
+        if hole.place in words and len(whole) <= BETWEEN_BYTES:
+            between[-1] = whole
+            said.append((hole, words[hole.place]))
+        else:
             holes.append(hole)
             between.append(after)
-            continue
-        between[-1] = Between(last.said + word + after.said, last.quote, last.before)
-        said.append((hole, word))
     return replace(shape, between=tuple(between), holes=tuple(holes), words=tuple(said))
 
 
@@ -139,7 +109,7 @@ def _holes(payload: bytes) -> list[_Found] | None:
     found: list[_Found] = []
     named: set[tuple[bytes | None, ...]] = set()
     path: list[bytes | None] = []  # the names of the objects around; None for an array
-    name, quotes, wants_name = b"", 0, False
+    name, wants_name = b"", False
     for token in _TOKEN.finditer(payload):
         kind, said = token.lastgroup, token.group()
         if kind == "mark":
@@ -158,20 +128,19 @@ def _holes(payload: bytes) -> list[_Found] | None:
             named.add(where)
         elif kind in {"text", "number"}:
             inside = 1 if kind == "text" else 0
-            hole = _hole("text" if inside else "number", path, name, quotes)
+            hole = _hole("text" if inside else "number", path, name, len(found))
             found.append(_Found(hole, token.start() + inside, token.end() - inside))
-        quotes += 2 * (kind == "text")
         if len(found) > _HOLES_MAX:
             return None
     return found
 
 
-def _hole(kind: Kind, path: list[bytes | None], name: bytes, quote: int) -> Hole:
+def _hole(kind: Kind, path: list[bytes | None], name: bytes, place: int) -> Hole:
     if len(path) == 1 and name.decode() in _FIELDS:
-        return Hole(kind, name.decode(), attribute=False, quote=quote)
+        return Hole(kind, name.decode(), attribute=False, place=place)
     if len(path) == 2 and path[1] == b"attributes":
-        return Hole(kind, name.decode(), attribute=True, quote=quote)
-    return Hole(kind, "", attribute=False, quote=quote)
+        return Hole(kind, name.decode(), attribute=True, place=place)
+    return Hole(kind, "", attribute=False, place=place)
 
 
 def _ordinary(holes: list[_Found], said: Said) -> bool:

@@ -7,7 +7,8 @@ vocabulary, which outlives a batch, so that a word is digested and judged once a
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -24,53 +25,65 @@ Letters = npt.NDArray[np.uint8]
 WORD_BYTES: Final = 64
 # Reading beyond the last payload must stay inside the buffer.
 _PAD: Final = bytes(BETWEEN_BYTES)
-_QUOTE: Final = ord('"')
 _BACKSLASH: Final = ord("\\")
 _FIRST, _LAST = ord(" "), ord("~")  # of printable ASCII
 # As many words as a busy batch has; four times as many leave the processor's cache.
 _WORDS_MAX: Final = 1 << 15
 _SLOTS_BITS: Final = 16
 _NOWHERE: Final = -1
-# Bytes of a word of eight that belong to a text, by how many are left of it.
-_MASKS: Final = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
+_ONES: Final = np.uint64(0x0101_0101_0101_0101)
+_TOPS: Final = np.uint64(0x8080_8080_8080_8080)
+# Multiplied by 1 << 8 * n, it has n in its highest byte.
+_BYTE_OF: Final = np.uint64(0x0001_0203_0405_0607)
+_NONE, _ONE, _SEVEN, _FIFTY_SIX = (np.uint64(number) for number in (0, 1, 7, 56))
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """n texts of printable ASCII: ``lengths`` (n,), -1 for one that has no end where it was looked
+    for; ``words`` hold eight bytes of each, zeros after its end; ``letters`` (n, width) go on."""
+
+    lengths: Ints
+    words: list[Words]
+    letters: Letters
+
+    def take(self, rows: Bools) -> Texts:
+        """The same texts, only those of a mask."""
+        words = [word[rows] for word in self.words]
+        return Texts(self.lengths[rows], words, self.letters[rows])
+
+    def listed(self, rows: Ints) -> list[bytes]:
+        """Some of the texts as objects."""
+        return listed([word[rows] for word in self.words])
+
+
+def listed(words: list[Words]) -> list[bytes]:
+    """Texts as objects, from eight bytes of each at a time."""
+    padded = np.stack(words, 1).view(f"S{8 * len(words)}")
+    found: list[bytes] = padded.ravel().tolist()  # which leaves out zeros at the end
+    return found
 
 
 class Block:
     """n payloads joined: ``starts`` and ``ends`` (n,) are their places in ``data``.
 
-    ``clean`` (n,) tells which are printable ASCII without a backslash: in those a quotation mark
-    always begins or ends a text, and they have at most ``most`` bytes. Mark k of payload i is
-    ``quotes[first[i] + k]``, and payload i has ``counts[i]`` of them.
+    ``clean`` (n,) tells which are printable ASCII without a backslash, of at most ``most`` bytes:
+    in those a quotation mark always begins or ends a text.
     """
 
-    __slots__ = (
-        "_views",
-        "clean",
-        "counts",
-        "data",
-        "ends",
-        "first",
-        "letters",
-        "quotes",
-        "starts",
-    )
+    __slots__ = ("_views", "clean", "data", "ends", "starts")
 
     def __init__(self, payloads: Sequence[bytes], most: int) -> None:
         self.data: bytes = b"".join([*payloads, _PAD])
         lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
         self.ends: Ints = np.cumsum(lengths)
         self.starts: Ints = self.ends - lengths
-        self.letters: Letters = np.frombuffer(self.data, np.uint8)
         self._views: dict[int, npt.NDArray[np.bytes_]] = {}
-        self.quotes: Ints = np.flatnonzero(self.letters == _QUOTE)
-        edges = np.searchsorted(self.quotes, np.append(self.starts, len(self.data)))
-        self.first: Ints = edges[:-1]
-        self.counts: Ints = np.diff(edges)
         self.clean: Bools = self._clean() & (lengths <= most)
 
     def _clean(self) -> Bools:
         clean = np.ones(len(self.starts), np.bool_)
-        letters = self.letters[: len(self.data) - len(_PAD)]
+        letters = np.frombuffer(self.data, np.uint8, len(self.data) - len(_PAD))
         if not len(letters):
             return np.zeros(len(self.starts), np.bool_)
         if letters.min() < _FIRST or letters.max() > _LAST or b"\\" in self.data:
@@ -79,6 +92,10 @@ class Block:
             clean[rows] = False
         return clean
 
+    def within(self, places: Ints) -> Ints:
+        """The places, or the end of the payloads for those beyond it."""
+        return np.minimum(places, len(self.data) - len(_PAD))
+
     def gathered(self, begins: Ints, width: int) -> npt.NDArray[np.bytes_]:
         """``width`` bytes from each place on, as bytes of that length."""
         view = self._views.get(width)
@@ -86,24 +103,40 @@ class Block:
             size = len(self.data) - width + 1
             view = np.ndarray((size,), f"S{width}", self.data, strides=(1,))
             self._views[width] = view
-        found: npt.NDArray[np.bytes_] = view[begins]
+        found: npt.NDArray[np.bytes_] = view[self.within(begins)]
         return found
 
-    def letters_of(self, begins: Ints, width: int) -> Letters:
-        """``width`` bytes from each place on, shape (n, width)."""
-        return self.gathered(begins, width).view(np.uint8).reshape(-1, width)
+    def until(self, begins: Ints, mark: int, width: int) -> Texts:
+        """What stands from each place on before the first ``mark``, looked for in ``width`` words.
 
-    def texts(self, begins: Ints, lengths: Ints) -> list[bytes]:
-        """N texts of printable ASCII as objects."""
-        high = int(lengths.max(initial=0))
-        if high > WORD_BYTES:
-            ends = (begins + lengths).tolist()
-            data = self.data
-            return [data[begin:end] for begin, end in zip(begins.tolist(), ends, strict=True)]
-        width = (high + 7) // 8 * 8 or 8
-        padded = np.stack([*_eights(self, begins, lengths, int(lengths.min(initial=0)), high)], 1)
-        found: list[bytes] = padded.view(f"S{width}").ravel().tolist()  # without zeros at the end
-        return found
+        The mark is found in eight bytes at a time. Where x has a zero byte, and nowhere below it,
+        ``(x - 0x01..01) & ~x & 0x80..80`` has the top bit of that byte.
+        """
+        raw = self.gathered(begins, width * 8)
+        eights = raw.view("<u8").reshape(-1, width)
+        pattern = _ONES * np.uint64(mark)
+        words: list[Words] = []
+        lengths = np.full(len(begins), -1, np.int64)
+        open_ones: Bools | None = None  # None: all are
+        for place in range(width):
+            word = eights[:, place]
+            zeroed = word ^ pattern
+            top = (zeroed - _ONES) & ~zeroed & _TOPS
+            first = (top & (~top + _ONE)) >> _SEVEN  # 1 << 8 * byte, or 0
+            here = first != 0
+            length = ((first * _BYTE_OF) >> _FIFTY_SIX).view(np.int64) + 8 * place
+            word = word & (first - _ONE)
+            if open_ones is None:
+                lengths = np.where(here, length, lengths)
+                open_ones = ~here
+            else:
+                word = np.where(open_ones, word, _NONE)
+                lengths = np.where(here & open_ones, length, lengths)
+                open_ones &= ~here
+            words.append(word)
+            if not open_ones.any():
+                break
+        return Texts(lengths, words, raw.view(np.uint8).reshape(-1, width * 8))
 
 
 class Vocabulary:
@@ -157,15 +190,11 @@ class Vocabulary:
             self._enter([text])
         return self._index[text]
 
-    def codes(self, block: Block, begins: Ints, lengths: Ints) -> Ints:
-        """The codes of n texts of printable ASCII, at most ``WORD_BYTES`` long each."""
-        if not len(begins):
-            return np.empty(0, np.int64)
-        low, high = int(lengths.min()), int(lengths.max())
-        eights = [*_eights(block, begins, lengths, low, high)]
-        if low == high and all((word == word[0]).all() for word in eights):
-            text = block.data[begins[0] : begins[0] + low]
-            return np.full(len(begins), self.code(text), np.int64)
+    def codes(self, texts: Texts) -> Ints:
+        """The code of each text, or the one code that all of them have."""
+        eights, lengths = texts.words, texts.lengths
+        if all((word == word[0]).all() for word in eights):
+            return np.array([self.code(texts.listed(np.zeros(1, np.int64))[0])])
         mixed = eights[0] * self._salts[0]
         for word, salt in zip(eights[1:], self._salts[1:], strict=False):
             mixed += (word * salt) ^ (mixed >> np.uint64(32))
@@ -177,12 +206,11 @@ class Vocabulary:
             same &= self._words[place].take(codes) == word
         if not same.all():
             rest = np.flatnonzero(~same)
-            sized = zip(begins[rest].tolist(), lengths[rest].tolist(), strict=True)
-            texts = [block.data[begin : begin + length] for begin, length in sized]
-            new = [text for text in dict.fromkeys(texts) if text not in self._index]
+            said = texts.listed(rest)
+            new = [text for text in dict.fromkeys(said) if text not in self._index]
             if new:
                 self._enter(new)
-            found = np.fromiter(map(self._index.__getitem__, texts), np.int64, len(texts))
+            found = np.fromiter(map(self._index.__getitem__, said), np.int64, len(said))
             codes[rest] = found
             free = self._slots[slots[rest]] == _NOWHERE
             self._slots[slots[rest[free]]] = found[free]
@@ -220,13 +248,3 @@ class Vocabulary:
         places = np.empty(len(self.texts), np.int64)
         places[used] = np.arange(len(used))
         return Column(places.take(codes), tuple(self.texts[code] for code in used.tolist()))
-
-
-def _eights(block: Block, begins: Ints, lengths: Ints, low: int, high: int) -> Iterator[Words]:
-    """The texts in words of eight bytes, zeros after their end; lengths are ``low`` to ``high``."""
-    width = max((high + 7) // 8, 1)
-    words = block.gathered(begins, width * 8).view("<u8").reshape(-1, width)
-    for place in range(width):
-        left = lengths - 8 * place if low != high else np.int64(low - 8 * place)
-        whole = low >= 8 * place + 8
-        yield words[:, place] if whole else words[:, place] & _MASKS[np.clip(left, 0, 8)]
