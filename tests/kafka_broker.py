@@ -324,12 +324,18 @@ def _free_ports(n: int) -> list[int]:
             each.close()
 
 
+_STARTED = pytest.StashKey[Broker]()
+
+
 @pytest.fixture(scope="session")
-def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """One broker for all tests of a session; each test makes topics of its own."""
-    broker = Broker(tmp_path_factory.mktemp("kafka"))
-    try:
-        broker.start()
-        yield broker
-    finally:
-        broker.kill()
+def kafka_broker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Broker:
+    """One broker for all tests of a session, whichever folder asks for it; each test makes topics
+    of its own."""
+    started = request.config.stash.get(_STARTED, None)
+    if started is None:
+        started = request.config.stash[_STARTED] = Broker(tmp_path_factory.mktemp("kafka"))
+        request.config.add_cleanup(started.kill)
+        started.start()
+    return started
