@@ -275,8 +275,24 @@ def test_grpc_refuses_for_good_what_it_cannot_read_and_what_is_too_large() -> No
         assert "6 log records, the limit is 5" in words
         code, _, told = await faces.refusal(bytes(4_001))
         assert (code, len(told.details)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 0)
-        with pytest.raises(grpc.aio.AioRpcError, match="RESOURCE_EXHAUSTED"):
-            await faces.export(bytes(1 << 20), compression=grpc.Compression.Gzip)
+        code, words, _ = await faces.refusal(gzip.compress(bytes(1 << 20)))
+        assert (code, words[:40]) == (
+            grpc.StatusCode.RESOURCE_EXHAUSTED, "body is over 4000 bytes once unpacked; s"
+        )  # fmt: skip
+        code, words, _ = await faces.refusal(gzip.compress(ONE)[:-1])
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "cut off" in words
+
+    run(work)
+
+
+def test_grpc_unpacks_gzip_and_nothing_else() -> None:
+    async def work(faces: Faces) -> None:
+        gzipped = faces.export(ONE, compression=grpc.Compression.Gzip)
+        assert await faces.settled(gzipped) == b""
+        assert faces.door.counts()[Signal.LOGS].events == 1
+        with pytest.raises(grpc.aio.AioRpcError, match="UNIMPLEMENTED"):
+            await faces.export(ONE, compression=grpc.Compression.Deflate)
 
     run(work)
 
