@@ -77,10 +77,10 @@ def understood(fields: Mapping[str, object]) -> Loose | Other | None:
 
 
 def _is_application(fields: Mapping[str, object]) -> bool:
-    if text(fields, "apiVersion").startswith(_GROUP):
-        return text(fields, "kind") == "Application"
+    if version := text(fields, "apiVersion"):
+        return version.startswith(_GROUP) and text(fields, "kind") == "Application"
     status = inner(fields, "status")
-    known = ("sync" in status or "operationState" in status) and "health" in status
+    known = isinstance(status.get("sync"), dict) or isinstance(status.get("operationState"), dict)
     return bool(text(fields, "metadata", "name")) and known
 
 

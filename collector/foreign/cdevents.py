@@ -33,6 +33,8 @@ def understood(fields: Mapping[str, object]) -> Loose | Other | None:
     kind = text(fields, "context", "type")
     if kind.startswith(_CUSTOM):
         return other("cdevents", "custom")
+    if text(fields, "linkType") and ("chainId" in fields or "linkKind" in fields):
+        return other("cdevents", "link")  # a link on its own, which names events and says nothing
     if not kind.startswith(_PREFIX) or not isinstance(fields.get("subject"), dict):
         return None
     subject, _, rest = kind.removeprefix(_PREFIX).partition(".")

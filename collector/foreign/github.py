@@ -33,6 +33,8 @@ _EVENTS: Final = (
     ("deployment_callback_url", "deployment_protection"),
     ("workflow_job_run", "deployment_review"),
     ("workflow_job_runs", "deployment_review"),
+    ("approver", "deployment_review"),
+    ("reviewers", "deployment_review"),
     ("workflow_job", "workflow_job"),
     ("check_run", "check_run"),
     ("check_suite", "check_suite"),
@@ -52,7 +54,13 @@ _EVENTS: Final = (
     ("project", "project"),
     ("projects_v2", "project"),
     ("projects_v2_item", "project"),
-    ("alert", "code_scanning"),
+    ("project_card", "project"),
+    ("project_column", "project"),
+    ("alert", "alert"),
+    ("security_advisory", "alert"),
+    ("sponsorship", "sponsorship"),
+    ("marketplace_purchase", "marketplace"),
+    ("team", "team"),
     ("build", "page_build"),
     ("member", "member"),
     ("state", "status"),
@@ -64,6 +72,8 @@ _EVENTS: Final = (
     ("master_branch", "create"),
     ("pusher_type", "delete"),
 )
+# Events whose sender nobody tells.
+_WITHOUT_SENDER: Final = ("security_advisory", "installation", "definition", "alert")
 
 
 def understood(fields: Mapping[str, object]) -> Loose | Other | None:
@@ -86,14 +96,13 @@ def _is_one(fields: Mapping[str, object], repository: Mapping[str, object]) -> b
     if "compare_url" in fields:  # Gogs and its kin look much alike
         return False
     if isinstance(fields.get("sender"), dict):
-        whole = "full_name" in repository and ("node_id" in repository or "html_url" in repository)
-        return whole or any(
-            one in fields for one in ("organization", "installation", "hook", "zen")
-        )
+        return bool(text(fields, "action") or "full_name" in repository or "zen" in fields)
     if "zen" in fields and "hook_id" in fields:
         return True
     package = inner(fields, "package")
-    return "action" in fields and ("package_type" in package or "ecosystem" in package)
+    known = any(isinstance(fields.get(one), dict) for one in _WITHOUT_SENDER)
+    known |= "package_type" in package or "ecosystem" in package
+    return bool(text(fields, "action")) and known
 
 
 def _of_deployment(fields: Mapping[str, object]) -> Loose:

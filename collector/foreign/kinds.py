@@ -18,14 +18,14 @@ _WORDS: Final = {
     "argocd": "application card commit_status sync_status",
     "azure_devops": "build git release workitem",
     "bitbucket": "push pullrequest",
-    "cdevents": "approval artifact branch build change custom environment incident pipelinerun "
-    "repository service taskrun testcaserun testoutput testsuiterun ticket",
+    "cdevents": "approval artifact branch build change custom environment incident link "
+    "pipelinerun repository service taskrun testcaserun testoutput testsuiterun ticket",
     "flagger": "event hook",
-    "github": "branch_protection check_run check_suite code_scanning comment create delete "
-    "dependabot deployment_protection deployment_review deployment_status discussion fork "
-    "installation issues label member merge_group milestone package page_build ping project "
-    "pull_request push registry_package release repository secret_scanning star status "
-    "workflow_dispatch workflow_job workflow_run",
+    "github": "alert branch_protection check_run check_suite comment create delete "
+    "deployment_protection deployment_review deployment_status discussion fork installation issues "
+    "label marketplace member merge_group milestone package page_build ping project pull_request "
+    "push registry_package release sponsorship star status team workflow_dispatch workflow_job "
+    "workflow_run",
     "gitlab": "access_token build deployment emoji feature_flag issue member merge_request "
     "milestone note pipeline push release system tag_push wiki_page work_item",
     "gogs": "push",

@@ -215,3 +215,22 @@ def test_a_gitlab_time_in_any_of_its_spellings_is_read() -> None:
         1_779_365_100_000,
     ):
         assert only(gitlab("running", status_changed_at=time)).time_ns == 1_779_365_100_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ({"action": "created", "sponsorship": {}, "sender": {}}, "github_sponsorship"),
+        ({"action": "moved", "project_card": {}, "sender": {}}, "github_project"),
+        ({"action": "published", "security_advisory": {}}, "github_alert"),
+        ({"action": "created", "alert": {}, "repository": {}}, "github_alert"),
+        ({"action": "renamed", "account": {}, "installation": {}}, "github_other"),
+        ({"action": "approved", "approver": {}, "workflow_run": {}, "sender": {}},
+         "github_deployment_review"),
+        ({"action": "published", "package": {"package_type": "x"}}, "github_package"),
+        ({"zen": "x", "hook_id": 1, "hook": {}}, "github_ping"),
+    ],
+)  # fmt: skip
+def test_events_of_github_without_repository_or_sender_are_known(said: Any, kind: str) -> None:
+    batch = decoded(said)
+    assert [one.kind for one in batch.ignored] == [kind]

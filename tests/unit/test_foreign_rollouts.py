@@ -322,6 +322,11 @@ def test_a_run_is_a_marker_only_where_its_custom_data_name_the_service() -> None
         assert (release.environment, release.ended_ns) == ("staging", ENDED_NS)
 
 
+def test_a_link_on_its_own_says_nothing_of_a_release() -> None:
+    link = {"chainId": "c", "linkType": "START", "timestamp": BEGAN, "start": {"contextId": "x"}}
+    assert kinds(link) == ["cdevents_link"]
+
+
 def test_a_service_that_is_published_or_removed_names_no_version() -> None:
     place = {"environment": {"id": "staging"}}
     said = [cdevent(f"service.{word}", place) for word in ("published", "removed")]
