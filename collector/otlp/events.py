@@ -24,6 +24,8 @@ from collector.otlp.attributes import Reading, fits, flag, number, outcome, text
 from collector.otlp.records import LogRecord, Point, Span, TooManyError, Value
 from collector.otlp.rules import PREFIX
 
+NOT_WANTED: Final = "not_wanted"  # a rule says so
+
 _NS_PER_S: Final = 1_000_000_000
 _NS_PER_MS: Final = 1_000_000
 _TEXT_TIME_END_NS: Final = 4_102_444_800 * _NS_PER_S  # 2100: beyond it ``decode`` refuses anyhow

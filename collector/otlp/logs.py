@@ -17,12 +17,11 @@ from analyzers.policy import Limits
 from collector.markers import is_marker
 from collector.otlp import events, json, proto
 from collector.otlp.attributes import number, reading, text
-from collector.otlp.events import Origin, OtlpFormed, RefusedError, Work
+from collector.otlp.events import NOT_WANTED, Origin, OtlpFormed, RefusedError, Work
 from collector.otlp.records import LogRecord, Value
 from collector.otlp.rules import PREFIX, Encoding, LogRule, Names, Naming, OtlpRules, naming
 
 WITHOUT_NAME: Final = "log_without_event_name"
-NOT_WANTED: Final = "not_wanted"
 
 _SEVERITY_ERROR: Final = 17
 _MARKER_TEXTS: Final = ("replaces", "strategy", "outcome", "owner", "runbook")

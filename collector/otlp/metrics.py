@@ -35,7 +35,7 @@ from analyzers.policy import Limits
 from collector.faults import Reason, quote
 from collector.otlp import events, json, proto
 from collector.otlp.attributes import reading, text
-from collector.otlp.events import Event, Origin, OtlpFormed, RefusedError, Work
+from collector.otlp.events import NOT_WANTED, Event, Origin, OtlpFormed, RefusedError, Work
 from collector.otlp.records import Metric, Point, Shape, Temporality
 from collector.otlp.rules import Encoding, MetricRule, OtlpRules, naming
 
@@ -88,8 +88,8 @@ def _take(
         return
     fitting = (one for one in rules if events.matches(one.where, point.attributes, origin))
     rule = next(fitting, None)
-    if rule is None:
-        work.ignore(WITHOUT_RULE)
+    if rule is None or not rule.type:
+        work.ignore(WITHOUT_RULE if rule is None else NOT_WANTED)
         return
     try:
         lines = list(_lines(work, point, metric, origin, rule))

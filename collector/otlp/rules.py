@@ -88,7 +88,8 @@ class LogRule:
 @dataclass(frozen=True, slots=True)
 class SpanRule:
     """Spans with this name (empty: any) and all of ``where`` are events of ``type``: the value is
-    the duration in seconds, the time is the end, the outcome what the status says."""
+    the duration in seconds, the time is the end, the outcome what the status says. With an empty
+    ``type`` they are none."""
 
     type: str
     span_name: str = ""
@@ -98,7 +99,7 @@ class SpanRule:
 
 @dataclass(frozen=True, slots=True)
 class MetricRule:
-    """Data points of a metric, with all of ``where``, are events of ``type``.
+    """Data points of a metric, with all of ``where``, are events of ``type``; none if it is empty.
 
     The value is the point's, times ``factor``; without one, times become seconds by the metric's
     unit and everything else stays as it is. ``counted``: each unit of a delta sum is an event of

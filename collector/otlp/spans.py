@@ -8,7 +8,7 @@ from analyzers.policy import Limits
 from collector.faults import Reason
 from collector.otlp import events, json, proto
 from collector.otlp.attributes import reading, text
-from collector.otlp.events import Origin, OtlpFormed, RefusedError, Work
+from collector.otlp.events import NOT_WANTED, Origin, OtlpFormed, RefusedError, Work
 from collector.otlp.records import Span
 from collector.otlp.rules import Encoding, OtlpRules, SpanRule, naming
 
@@ -39,8 +39,8 @@ def lines_of_traces(
 
 def _take(work: Work, span: Span, origin: Origin, rules: OtlpRules) -> None:
     rule = _rule(rules.spans, span, origin)
-    if rule is None:
-        work.ignore(WITHOUT_RULE)
+    if rule is None or not rule.type:
+        work.ignore(WITHOUT_RULE if rule is None else NOT_WANTED)
         return
     try:
         line = _event(work, span, origin, rule)

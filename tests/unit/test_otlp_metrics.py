@@ -319,6 +319,12 @@ def test_the_outcome_of_a_span_is_what_its_status_says(
     assert line.get("outcome") == outcome
 
 
+def test_a_rule_without_a_type_says_that_records_are_not_wanted() -> None:
+    assert spans_formed(span(), rule=SpanRule("", "GET /orders")).ignored == {"not_wanted": 1}
+    rules = OtlpRules(metrics=(MetricRule("", "depth"),))
+    assert formed(gauge(number(1)), rules=rules).ignored == {"not_wanted": 1}
+
+
 def test_a_rule_may_take_the_value_of_a_span_from_an_attribute() -> None:
     rule = SpanRule("api.called", "GET /orders", names=Names(value="cost"))
     (line,) = said(spans_formed(span(attributes=attributes({"cost": 3})), rule=rule).lines)
