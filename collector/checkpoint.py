@@ -52,6 +52,7 @@ from collector.state_file import (
     StateThere,
     TooLarge,
     Unavailable,
+    check_log,
     connect_reading,
     connect_writing,
     damaged,
@@ -120,6 +121,7 @@ class Checkpoint:
                 self._db.execute("UPDATE fence SET epoch = epoch + 1")
                 self._epoch, self._seq = self._db.execute("SELECT epoch, seq FROM fence").fetchone()
                 self._db.execute("COMMIT")
+            lock.logging(begun=True)
 
     @classmethod
     def open(
@@ -137,6 +139,7 @@ class Checkpoint:
         lock = DirectoryLock(directory)
         try:
             copies.refuse_interrupted(directory)
+            check_log(path, lock)
             connection = connect_writing(path, migrations())
             try:
                 return cls(path, connection, lock=lock, bounds=bounds)
@@ -155,6 +158,8 @@ class Checkpoint:
     def close(self) -> None:
         """Ends the connection and gives the directory free."""
         with self._turns:
+            if self._lock is not None:
+                self._lock.logging(begun=False)  # before the log goes: a crash here loses nothing
             self._db.close()
             if self._lock is not None:
                 self._lock.release()

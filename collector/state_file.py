@@ -92,6 +92,7 @@ class IntakeForgotten(CheckpointError):
 
 FILE: Final = "plimsoll.sqlite"
 LOCK_FILE: Final = "plimsoll.lock"
+_LOGGING: Final = b"logging"
 RESTORING: Final = "plimsoll.sqlite.restoring"
 APPLICATION_ID: Final = 0x506C696D  # "Plim": tells our files from other programs' SQLite files
 # 8 KiB: on 10,000 packed cells and 50,000 ids a commit costs 4.2 ms of CPU, against 5.0 at 4 KiB
@@ -181,7 +182,7 @@ class DirectoryLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.read(self._descriptor, 32).decode("ascii", "replace").strip()
+            holder = os.read(self._descriptor, 32).decode("ascii", "replace").partition(" ")[0]
             os.close(self._descriptor)
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise Unavailable(f"{path} cannot be locked: {error.strerror}") from error
@@ -189,12 +190,44 @@ class DirectoryLock:
                 f"{directory} is in use by process {holder or 'unknown'}: "
                 "end it, or choose another --state directory"
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, f"{os.getpid()}\n".encode())
+        # Whether whoever had it last ended in the middle, with a write-ahead log beside the state.
+        self.left_log = os.read(self._descriptor, 32).strip().endswith(_LOGGING)
+        self._path = path
+        try:
+            self._write(b"")
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def logging(self, *, begun: bool) -> None:
+        """Notes that committed turns may lie in the log from here on, or that they do no more."""
+        if begun:
+            self._write(_LOGGING)
+        else:
+            os.ftruncate(self._descriptor, 0)  # which needs no room on a full disk
 
     def release(self) -> None:
         """Gives the directory free. The file stays: deleting it would let two in at once."""
         os.close(self._descriptor)
+
+    def _write(self, what: bytes) -> None:
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, b"%d %s\n" % (os.getpid(), what), 0)
+        except OSError as error:
+            raise Unavailable(f"{self._path} cannot be written: {error.strerror}") from error
+
+
+def check_log(path: Path, lock: DirectoryLock) -> None:
+    """Raises ``Corrupt`` where the state at ``path`` was left with a log beside it, and the log is
+    gone: without it the newest turns would be missing, and nobody would notice."""
+    if not lock.left_log or not path.exists() or _wal(path).exists():
+        return
+    lock.logging(begun=True)  # so that the next one to open it hears the same
+    raise Corrupt(
+        f"{_wal(path)} is gone, and it held the newest turns of {path}: put it back, restore the "
+        f"newest backup, or delete {LOCK_FILE} beside it to go on without those turns"
+    )
 
 
 def connect_writing(path: Path, steps: Sequence[Migration]) -> sqlite3.Connection:

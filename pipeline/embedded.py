@@ -155,6 +155,7 @@ class Engine:
         self._company = False  # the last turn had several requests: more are on their way
         self._stopping = False
         self._refusing = ""  # why the disk does not take what is decided; mostly empty
+        self._leaving = False
         self._ending = asyncio.Event()
 
     # --- what the faces read ----------------------------------------------------------------
@@ -231,10 +232,15 @@ class Engine:
             self._turns = None
             self._worker.shutdown()
 
+    def leave(self) -> None:
+        """Hears that the daemon is about to end: what the disk refuses is waited for no longer."""
+        self._leaving = True
+        self._ending.set()
+
     def stop(self) -> None:
         """Ends ``run`` once everything that waits has had its turn."""
         self._stopping = True
-        self._ending.set()
+        self.leave()
         for one in self._sources:
             one.stop()
         self._room.close("the daemon is stopping; send it again when it is back")
@@ -305,11 +311,11 @@ class Engine:
                 with suppress(TimeoutError):  # its being over is what is mostly waited for
                     async with asyncio.timeout(pause_s):
                         await self._ending.wait()
-                stopping = self._stopping
+                leaving = self._leaving
                 try:
                     taken = await self._in_worker(turns.again)
                 except DiskRefusesError as again:
-                    if stopping:
+                    if leaving:
                         raise lost(str(again)) from again
                     error, pause_s = again, next(pauses, pause_s)
                 else:

@@ -264,8 +264,13 @@ async def _serve(
     )
     # 2. Signals end the server, and so does an engine that cannot go on.
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        engine.leave()
+        server.end()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.end)
+        loop.add_signal_handler(number, end)
     running = asyncio.create_task(engine.run(), name="engine")
     running.add_done_callback(lambda _: server.end())
     async with httpx.AsyncClient() as client:
