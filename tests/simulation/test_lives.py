@@ -14,7 +14,7 @@ import pytest
 
 from tests.simulation.life import lives
 
-LIVES = 35
+LIVES = 20
 
 
 @pytest.mark.parametrize("begin", range(0, 4 * LIVES, LIVES))
