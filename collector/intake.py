@@ -33,7 +33,7 @@ from collector.bodies import (
 from collector.foreign.cloudevents import binary_cloudevent
 from collector.foreign.posted import form_payload, line
 from collector.foreign.signatures import WebhookSecrets, fault, forged, unproved
-from collector.waiting import RETRY_AFTER_S, Answer, BusyError, ClosedError, WaitingRoom
+from collector.waiting import RETRY_AFTER_S, Answer, BusyError, ClosedError, Reading, WaitingRoom
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _LINES: Final = frozenset(
@@ -131,33 +131,25 @@ class Intake:
 
     async def _answer(self, door: str, request: Request) -> Answer:
         _check_origin(request)
-        attributes = _cloudevent_attributes(request.headers)
-        content_type = request.headers.get("content-type", "")
         # In binary mode the content type is that of the data, whatever they are.
-        shape = Shape.UNKNOWN if attributes else _shape(content_type)
+        binary = bool(_cloudevent_attributes(request.headers))
+        shape = Shape.UNKNOWN if binary else _shape(request.headers.get("content-type", ""))
         gzip = _gzipped(request.headers.get("content-encoding", ""))
-        body = await self._read(request, gzip=gzip)
-        distrust = fault(self._webhooks, request.headers, body)
-        if distrust is not None:
-            raise RefusalError(401, _UNSIGNED, f"{distrust}; {_REMEDY}")
-        if attributes:
-            body = binary_cloudevent(attributes, content_type, body)
-        elif content_type.lower().startswith(_FORM):
-            body = form_payload(body) or body
-        tools = unproved(self._webhooks, request.headers)
-        payloads = await self._split(body, shape, door, tools)
+        with self._room.reading() as reading:  # until it waits, a body takes up room of its own
+            body = await self._read(request, reading, gzip=gzip)
+            cut = partial(self._cut, body, request.headers, shape, door)
+            payloads = cut() if len(body) <= _INLINE_BYTES else await asyncio.to_thread(cut)
         return await self._room.submit(payloads, now_s=self._now_s())
 
-    async def _read(self, request: Request, *, gzip: bool) -> bytes:
+    async def _read(self, request: Request, reading: Reading, *, gzip: bool) -> bytes:
         unpacker = Unpacker(limit=self._limits.body_bytes, gzip=gzip)
         chunks = request.stream()
         try:
             unpacker.expect(_length(request))
-            with self._room.reading() as reading:
-                async for chunk in chunks:
-                    unpacker.feed(chunk)
-                    reading.resize(unpacker.size)
-                return unpacker.finish()
+            async for chunk in chunks:
+                unpacker.feed(chunk)
+                reading.resize(unpacker.size)
+            return unpacker.finish()
         except (BodyError, BusyError) as error:
             if request.headers.get("expect", "").lower() != "100-continue" or unpacker.size:
                 await discard(chunks, limit=_DISCARD_FACTOR * self._limits.body_bytes)
@@ -167,26 +159,26 @@ class Intake:
                 raise RefusalError(400, "bad_gzip", str(error)) from error
             raise
 
-    async def _split(
-        self, body: bytes, shape: Shape, door: str, tools: frozenset[str]
-    ) -> list[bytes]:
-        def cut() -> list[bytes]:
-            size, most = self._limits.line_bytes, self._limits.queued_events
-            longest = len(body) if door == _MARKERS else size
-            payloads = split(body, shape=shape, line_bytes=longest, most=most)
-            tool = forged(payloads, tools)
-            if tool is not None:
-                what = f"a deployment of {tool} came without its proof, and webhooks.{tool} is set"
-                raise RefusalError(401, _UNSIGNED, f"{what}; {_REMEDY}")
-            if door != _MARKERS:
-                return payloads
-            lines = (line(payload, line_bytes=size) for payload in payloads)
-            return [one if len(one) <= size else one[: size + 1] for one in lines]
-
+    def _cut(self, body: bytes, headers: Mapping[str, str], shape: Shape, door: str) -> list[bytes]:
+        """The lines of a body, if it comes from whom it says."""
+        distrust = fault(self._webhooks, headers, body)
+        if distrust is not None:
+            raise RefusalError(401, _UNSIGNED, f"{distrust}; {_REMEDY}")
+        body = _whole(body, headers)
+        size, most = self._limits.line_bytes, self._limits.queued_events
+        longest = len(body) if door == _MARKERS else size
         try:
-            return cut() if len(body) <= _INLINE_BYTES else await asyncio.to_thread(cut)
+            payloads = split(body, shape=shape, line_bytes=longest, most=most)
         except BodyTooManyError as error:
             raise RefusalError(413, "too_many_events", str(error)) from error
+        tool = forged(payloads, unproved(self._webhooks, headers))
+        if tool is not None:
+            what = f"a deployment of {tool} came without its proof, and webhooks.{tool} is set"
+            raise RefusalError(401, _UNSIGNED, f"{what}; {_REMEDY}")
+        if door != _MARKERS:
+            return payloads
+        lines = (line(payload, line_bytes=size) for payload in payloads)
+        return [one if len(one) <= size else one[: size + 1] for one in lines]
 
 
 def _refusal(error: RefusalError | BusyError | ClosedError | ClientDisconnect) -> RefusalError:
@@ -220,6 +212,15 @@ def _cloudevent_attributes(headers: Mapping[str, str]) -> dict[str, str]:
         for name, value in headers.items()
         if name.startswith(_CE)
     }
+
+
+def _whole(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """The body with what stands in headers or is hidden in a form."""
+    content_type = headers.get("content-type", "")
+    if attributes := _cloudevent_attributes(headers):
+        return binary_cloudevent(attributes, content_type, body)
+    form = content_type.lower().startswith(_FORM)
+    return (form_payload(body) if form else None) or body
 
 
 def _json(status: int, value: Answer | Problem) -> Response:

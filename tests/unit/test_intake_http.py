@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import httpx
+import pytest
 from starlette.applications import Starlette
 
 from analyzers.policy import Limits
+from collector import intake
+from collector.bodies import split
 from collector.intake import Intake
-from collector.waiting import Answer, Rejected, WaitingRoom
+from collector.waiting import Answer, BusyError, Rejected, WaitingRoom
 
 LIMITS = Limits(line_bytes=50, body_bytes=400, queued_events=5, batch_events=5)
 
@@ -88,6 +92,23 @@ def test_many_large_bodies_at_once_are_turned_away_before_they_fill_the_memory()
         response = await door.post(b"y" * 300)
         assert (response.status_code, response.json()["error"]) == (429, "busy")
         slow.cancel()
+
+    run(work)
+
+
+def test_a_body_takes_up_room_while_it_is_cut_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(door: Door) -> None:
+        def watched(*given: Any, **named: Any) -> list[bytes]:
+            with (
+                door.room.reading() as other,
+                pytest.raises(BusyError, match="the limit is 450"),
+            ):
+                other.resize(200)
+            return split(*given, **named)
+
+        monkeypatch.setattr(intake, "split", watched)
+        task = await door.waiting(b"y" * 300)
+        task.cancel()
 
     run(work)
 
