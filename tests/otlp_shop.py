@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -57,25 +57,27 @@ _RESOURCE: Final = Resource(
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """The SDK's providers; what they are told is sent in the background, or by ``flush``."""
+    """The SDK's providers; what they are told is sent in the background, or by ``flush``. All but
+    metrics, which the SDK times itself, happens from ``begin_ns`` on."""
 
     logs: LoggerProvider
     tracing: TracerProvider
     metering: MeterProvider
+    begin_ns: int = TIME_NS
 
     def orders(self, first: int, n: int, *, without_name: int = 0) -> None:
         """Tells of orders as events, and of ``without_name`` other things as ordinary logs."""
         logger = self.logs.get_logger("shop")
         for number in range(first, first + n):
             record = LogRecord(
-                timestamp=TIME_NS + number,
+                timestamp=self.begin_ns + number,
                 severity_number=SeverityNumber.INFO,
                 event_name="order.submitted",
                 attributes={"event.id": f"o-{number}", "value": 12.5, "warehouse": "W1"},
             )
             logger.emit(record)
         for number in range(without_name):
-            logger.emit(LogRecord(timestamp=TIME_NS + number, body="only words"))
+            logger.emit(LogRecord(timestamp=self.begin_ns + number, body="only words"))
 
     def deployed(self) -> None:
         """Tells of a deployment."""
@@ -87,7 +89,7 @@ class Shop:
             "cohort.warehouse": ["W1"],
         }
         record = LogRecord(
-            timestamp=TIME_NS, event_name="deployment.started", attributes=attributes
+            timestamp=self.begin_ns, event_name="deployment.started", attributes=attributes
         )
         self.logs.get_logger("deployer").emit(record)
 
@@ -96,11 +98,11 @@ class Shop:
         tracer = self.tracing.get_tracer("shop")
         for status in (StatusCode.OK, StatusCode.ERROR):
             span = tracer.start_span(
-                "POST /orders", attributes={"http.route": "/orders"}, start_time=TIME_NS
+                "POST /orders", attributes={"http.route": "/orders"}, start_time=self.begin_ns
             )
             span.set_status(Status(status))
-            span.end(TIME_NS + 250_000_000)
-        tracer.start_span("GET /", start_time=TIME_NS).end(TIME_NS + 1)
+            span.end(self.begin_ns + 250_000_000)
+        tracer.start_span("GET /", start_time=self.begin_ns).end(self.begin_ns + 1)
         meter = self.metering.get_meter("shop")
         meter.create_counter("shop.orders").add(3)
         meter.create_up_down_counter("shop.open").add(7)
@@ -118,7 +120,9 @@ class Shop:
 
 
 @contextmanager
-def shop(protocol: Literal["http", "grpc"], address: str) -> Iterator[Shop]:
+def shop(
+    protocol: Literal["http", "grpc"], address: str, *, begin_ns: int = TIME_NS
+) -> Iterator[Shop]:
     """A shop whose SDK sends over this protocol, packed with gzip over HTTP."""
     fine = View(
         instrument_name="shop.pick.duration", aggregation=ExponentialBucketHistogramAggregation()
@@ -144,7 +148,7 @@ def shop(protocol: Literal["http", "grpc"], address: str) -> Iterator[Shop]:
             fine,
         )
     try:
-        yield made
+        yield replace(made, begin_ns=begin_ns)
     finally:
         made.logs.shutdown()
         made.tracing.shutdown()

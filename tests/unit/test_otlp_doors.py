@@ -14,6 +14,8 @@ import httpx
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
@@ -91,11 +93,13 @@ class Faces:
         return await task
 
 
-def run(work: Callable[[Faces], Awaitable[None]], *, closed: str = "") -> None:
+def run(
+    work: Callable[[Faces], Awaitable[None]], *, closed: str = "", grpc_too: bool = True
+) -> None:
     async def around() -> None:
         room = WaitingRoom(events=5, size=20_000, closed=closed)
         door = Door(room, rules=RULES, limits=LIMITS, now_s=lambda: 0.0)
-        server, port = await grpc_door.start(door, "127.0.0.1", 0)
+        server, port = await grpc_door.start(door, "127.0.0.1", 0) if grpc_too else (None, 1)
         transport = httpx.ASGITransport(Starlette(routes=routes(door)))
         try:
             async with (
@@ -104,7 +108,8 @@ def run(work: Callable[[Faces], Awaitable[None]], *, closed: str = "") -> None:
             ):
                 await work(Faces(http, channel, door))
         finally:
-            await grpc_door.stop(server, grace_s=0)
+            if server is not None:
+                await grpc_door.stop(server, grace_s=0)
 
     asyncio.run(around())
 
@@ -295,6 +300,37 @@ def test_grpc_unpacks_gzip_and_nothing_else() -> None:
             await faces.export(ONE, compression=grpc.Compression.Deflate)
 
     run(work)
+
+
+RECORDS = {
+    "used": log(),
+    "without a time": log(time_ns=0),
+    "with a strange track": log(said={"plimsoll.track": "express"}),
+    "no event": log(""),
+}
+
+
+@given(st.lists(st.sampled_from(sorted(RECORDS)), max_size=5), st.sampled_from([PROTO, JSON]))
+def test_what_is_used_refused_and_ignored_adds_up(
+    kinds: list[str], headers: dict[str, str]
+) -> None:
+    request = logs(*(RECORDS[kind] for kind in kinds))
+    body = request.SerializeToString() if headers is PROTO else as_json(request)
+    refused = sum(kind.startswith("with") for kind in kinds)
+
+    async def work(faces: Faces) -> None:
+        response = await faces.settled(faces.post(body, content_type=headers["content-type"]))
+        counts = faces.door.counts()[Signal.LOGS]
+        assert counts.records == len(kinds) == counts.events + sum(counts.ignored.values())
+        assert counts.rejected == refused
+        if headers is PROTO:
+            told = ExportLogsServiceResponse.FromString(response.content).partial_success
+            assert (told.rejected_log_records, bool(told.error_message)) == (refused, refused > 0)
+        else:
+            said = response.json().get("partialSuccess", {})
+            assert int(said.get("rejectedLogRecords", 0)) == refused
+
+    run(work, grpc_too=False)
 
 
 def test_grpc_says_that_its_port_is_taken() -> None:
