@@ -15,10 +15,10 @@ import signal
 import socket
 import subprocess
 import time
-import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ SCRAM_USER, SCRAM_PASSWORD = "bob", "hunter2"
 
 PROPERTIES = """
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id={node}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},\
 SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls}
 advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls}
@@ -44,9 +44,9 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={folder}/data
 auto.create.topics.enable=false
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={replicas}
 offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
+transaction.state.log.replication.factor={replicas}
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
@@ -99,13 +99,26 @@ def jars() -> Path:
     return folder
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where one broker listens."""
+
+    plain: int
+    controller: int
+    sasl: int
+    tls: int
+
+
 class Broker:
     """A broker that is started, killed and started again on the same folder and ports."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, nodes: Sequence[Ports] = (), node: int = 1) -> None:
+        """The broker number ``node`` of ``nodes``, by default the only one."""
         self.folder = folder
         self.jars = jars()
-        self.ports = dict(zip(("plain", "controller", "sasl", "tls"), _free_ports(4), strict=True))
+        self.node = node
+        self.nodes = nodes or ports(1)
+        self.ports = self.nodes[node - 1]
         self._process: subprocess.Popen[bytes] | None = None
         self._certify()
         self._format()
@@ -113,17 +126,17 @@ class Broker:
     @property
     def address(self) -> str:
         """Where it answers anybody."""
-        return f"127.0.0.1:{self.ports['plain']}"
+        return f"127.0.0.1:{self.ports.plain}"
 
     @property
     def sasl_address(self) -> str:
         """Where it wants a user and a password."""
-        return f"127.0.0.1:{self.ports['sasl']}"
+        return f"127.0.0.1:{self.ports.sasl}"
 
     @property
     def tls_address(self) -> str:
         """Where it speaks TLS."""
-        return f"127.0.0.1:{self.ports['tls']}"
+        return f"127.0.0.1:{self.ports.tls}"
 
     @property
     def ca(self) -> Path:
@@ -149,7 +162,7 @@ class Broker:
             if self._process.poll() is not None:
                 break
             try:
-                with socket.create_connection(("127.0.0.1", self.ports["plain"]), timeout=1):
+                with socket.create_connection(("127.0.0.1", self.ports.plain), timeout=1):
                     pass
                 with closing(KafkaAdminClient(bootstrap_servers=self.address,
                                               bootstrap_timeout_ms=5000)) as admin:  # fmt: skip
@@ -191,7 +204,7 @@ class Broker:
     def producer(self, **options: Any) -> Iterator[Any]:
         """A client that sends; everything has arrived when the block ends."""
         producer = KafkaProducer(
-            bootstrap_servers=self.address, **{"linger_ms": 5, "batch_size": 1 << 17} | options
+            **{"bootstrap_servers": self.address, "linger_ms": 5, "batch_size": 1 << 17} | options
         )
         try:
             yield producer
@@ -203,7 +216,11 @@ class Broker:
     def create(self, topic: str, partitions: int = 1, **configs: str) -> str:
         """The name of a new topic; dots of its settings are written as ``_``."""
         named = {name.replace("_", "."): value for name, value in configs.items()}
-        wanted = {"num_partitions": partitions, "replication_factor": 1, "configs": named}
+        wanted = {
+            "num_partitions": partitions,
+            "replication_factor": len(self.nodes),
+            "configs": named,
+        }
         with self.admin() as admin:
             admin.create_topics({topic: wanted})
             admin.wait_for_topics([topic])
@@ -271,11 +288,18 @@ class Broker:
         ]  # fmt: skip
 
     def _format(self) -> None:
-        (self.folder / "server.properties").write_text(
-            PROPERTIES.format(**self.ports, folder=self.folder, user=USER, password=PASSWORD),
-            encoding="utf-8",
+        voters = ",".join(
+            f"{number}@127.0.0.1:{each.controller}" for number, each in enumerate(self.nodes, 1)
         )
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        (self.folder / "server.properties").write_text(
+            PROPERTIES.format(
+                **asdict(self.ports), node=self.node, voters=voters, replicas=len(self.nodes),
+                folder=self.folder, user=USER, password=PASSWORD,
+            ),
+            encoding="utf-8",
+        )  # fmt: skip
+        # All brokers of a cluster must be told the same one.
+        cluster = urlsafe_b64encode(hashlib.md5(voters.encode()).digest()).decode().rstrip("=")
         subprocess.run(
             [*self._java("kafka.tools.StorageTool", "128m"), "format", "-t", cluster,
              "-c", str(self.folder / "server.properties"), "--add-scram",
@@ -313,15 +337,36 @@ def event(number: int) -> bytes:
     ).encode()
 
 
-def _free_ports(n: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(n)]
+def ports(nodes: int) -> list[Ports]:
+    """Free ports for some brokers."""
+    sockets = [socket.socket() for _ in range(4 * nodes)]
     try:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        free = [each.getsockname()[1] for each in sockets]
+        return [Ports(*free[first : first + 4]) for first in range(0, 4 * nodes, 4)]
     finally:
         for each in sockets:
             each.close()
+
+
+@contextmanager
+def cluster(folder: Path, nodes: int = 3) -> Iterator[list[Broker]]:
+    """Brokers that keep every message on all of them."""
+    free = ports(nodes)
+    brokers: list[Broker] = []
+    try:
+        for node in range(1, nodes + 1):
+            (folder / str(node)).mkdir()
+            brokers.append(Broker(folder / str(node), free, node))
+        for broker in brokers:
+            broker.start(wait=False)
+        for broker in brokers:
+            broker.wait()
+        yield brokers
+    finally:
+        for broker in brokers:
+            broker.kill()
 
 
 _STARTED = pytest.StashKey[Broker]()

@@ -86,6 +86,10 @@ class Taken:
                 )
             self.once(**how)
 
+    def at_least(self, n: int, **how: Any) -> None:
+        """Polls until ``n`` payloads have come."""
+        self.until(lambda: len(self.payloads) >= n, **how)
+
     def to_the_end(self, n: int, **how: Any) -> None:
         """Polls until ``n`` payloads have come and nothing more is known to be waiting."""
         self.until(lambda: len(self.payloads) >= n and not any(self.behind.values()), **how)
