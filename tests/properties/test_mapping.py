@@ -77,6 +77,7 @@ def constants(kind: Kind, name: str) -> st.SearchStrategy[Any]:
     }[kind]
 
 
+names = words.filter(lambda word: len(word.encode()) <= 64)  # of attributes
 takens = st.lists(paths, min_size=1, max_size=3).map(lambda found: Taken(tuple(found)))
 joins = st.lists(st.one_of(paths, words.map(Constant)), min_size=1, max_size=3).map(
     lambda parts: Joined(tuple(parts))
@@ -124,19 +125,19 @@ def conditions(draw: st.DrawFn) -> Condition:
 def mappings(draw: st.DrawFn) -> EventMapping:
     """Any mapping that is valid."""
     optional = draw(st.sets(st.sampled_from(sorted(FIELDS))))
-    names = sorted(optional | {"time", "type", "service"})
+    fields = sorted(optional | {"time", "type", "service"})
     each: Path | None = draw(st.none() | paths)
     id_from: Any = draw(st.sampled_from(["place", "content"]))
     return EventMapping(
         name=draw(st.sampled_from(["map", "map[1]"])),
-        fields=tuple((name, draw(expressions(name, FIELDS[name]))) for name in names),
+        fields=tuple((name, draw(expressions(name, FIELDS[name]))) for name in fields),
         attributes=tuple(
-            (name, draw(expressions("", Kind.TEXT))) for name in draw(st.sets(words, max_size=3))
+            (name, draw(expressions("", Kind.TEXT))) for name in draw(st.sets(names, max_size=3))
         ),
-        cohort=tuple((name, draw(paths)) for name in draw(st.sets(words, max_size=2))),
+        cohort=tuple((name, draw(paths)) for name in draw(st.sets(names, max_size=2))),
         where=tuple(draw(st.lists(conditions(), max_size=2))),
         each=each,
-        id_from="field" if "id" in names else id_from,
+        id_from="field" if "id" in fields else id_from,
     )
 
 
