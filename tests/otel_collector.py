@@ -1,7 +1,7 @@
 """A real OpenTelemetry Collector in a process of its own.
 
 It is built by the Collector's own builder from Go modules, as ``tests/otel/builder.yaml`` pins
-them, which needs Go 1.25 or later (https://go.dev/dl). ``python -m tests.otel_collector`` builds it
+them, which needs Go 1.25 or later. ``python -m tests.otel_collector`` builds it
 into ``PLIMSOLL_OTELCOL`` or a folder of the user's cache: about four minutes of two processors and
 300 MB of modules the first time, a second from then on. Tests build it themselves only where
 skipping is forbidden.
