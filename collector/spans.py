@@ -23,8 +23,9 @@ Letters = npt.NDArray[np.uint8]
 
 # A word of the vocabulary has at most so many bytes; longer ones are read one by one.
 WORD_BYTES: Final = 64
-# Reading beyond the last payload must stay inside the buffer.
-_PAD: Final = bytes(BETWEEN_BYTES)
+# Reading beyond the last payload, by what is the same in a shape and then a word, must stay inside
+# the buffer.
+_PAD: Final = bytes(BETWEEN_BYTES + WORD_BYTES)
 _BACKSLASH: Final = ord("\\")
 _FIRST, _LAST = ord(" "), ord("~")  # of printable ASCII
 # As many words as a busy batch has; four times as many leave the processor's cache.
@@ -103,7 +104,7 @@ class Block:
             size = len(self.data) - width + 1
             view = np.ndarray((size,), f"S{width}", self.data, strides=(1,))
             self._views[width] = view
-        found: npt.NDArray[np.bytes_] = view[self.within(begins)]
+        found: npt.NDArray[np.bytes_] = view[begins]
         return found
 
     def until(self, begins: Ints, mark: int, width: int) -> Texts:
@@ -114,28 +115,20 @@ class Block:
         """
         raw = self.gathered(begins, width * 8)
         eights = raw.view("<u8").reshape(-1, width)
-        pattern = _ONES * np.uint64(mark)
-        words: list[Words] = []
-        lengths = np.full(len(begins), -1, np.int64)
-        open_ones: Bools | None = None  # None: all are
-        for place in range(width):
-            word = eights[:, place]
-            zeroed = word ^ pattern
-            top = (zeroed - _ONES) & ~zeroed & _TOPS
-            first = (top & (~top + _ONE)) >> _SEVEN  # 1 << 8 * byte, or 0
-            here = first != 0
-            length = ((first * _BYTE_OF) >> _FIFTY_SIX).view(np.int64) + 8 * place
-            word = word & (first - _ONE)
-            if open_ones is None:
-                lengths = np.where(here, length, lengths)
-                open_ones = ~here
-            else:
-                word = np.where(open_ones, word, _NONE)
-                lengths = np.where(here & open_ones, length, lengths)
-                open_ones &= ~here
-            words.append(word)
-            if not open_ones.any():
+        zeroed = eights ^ (_ONES * np.uint64(mark))
+        top = (zeroed - _ONES) & ~zeroed & _TOPS
+        first = (top & np.negative(top)) >> _SEVEN  # 1 << 8 * byte, or 0
+        kept = eights & (first - _ONE)
+        place_in = ((first * _BYTE_OF) >> _FIFTY_SIX).view(np.int64)
+        here = first != 0
+        lengths = np.where(here[:, 0], place_in[:, 0], -1)
+        words: list[Words] = [kept[:, 0]]
+        for place in range(1, width):
+            on = lengths < 0
+            if not on.any():
                 break
+            words.append(np.where(on, kept[:, place], _NONE))
+            lengths = np.where(on & here[:, place], place_in[:, place] + 8 * place, lengths)
         return Texts(lengths, words, raw.view(np.uint8).reshape(-1, width * 8))
 
 
