@@ -204,6 +204,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome: str = ""
     owner: str = ""
     runbook: str = ""
+    opens: bool = False  # its tool may tell no start: without one, the release is known by this
 
 
 class Reject(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,7 +63,8 @@ def timeline(markers: Iterable[Marker]) -> Timeline:
     deployments: list[Deployment] = []
     orphans: list[Marker] = []
     for name, told in by_name.items():
-        start = next((m for m in told if m.type == STARTED), None)
+        starts = [m for m in told if m.type == STARTED] or [m for m in told if m.opens]
+        start = next(iter(starts), None)
         if start is None:
             orphans += told
             continue

@@ -63,6 +63,7 @@ def marker(loose: Loose) -> Marker | Fault:
         outcome=loose.text("outcome") or (OK if loose.text("type") == FINISHED else ""),
         owner=loose.text("owner"),
         runbook=loose.text("runbook"),
+        opens=loose.fields.get("opens") is True and bool(loose.text("version")),
     )
     return _fault_of_meaning(said) or said
 

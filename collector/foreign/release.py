@@ -59,6 +59,7 @@ def marker(
         "outcome": outcome,
         "strategy": strategy,
         "share": share,
+        "opens": event_type in (FINISHED, ROLLED_BACK) or None,
     }
     fields |= {name: said for name in _OWN if (said := text(own, name))}
     chosen = text(own, "strategy").lower().replace("-", "_")

@@ -154,6 +154,15 @@ def test_even_contradicting_markers_give_one_timeline_in_any_order(
     assert timeline(shuffled) == timeline(told)
 
 
+def test_an_end_whose_tool_may_tell_no_start_is_a_release_until_the_start_comes() -> None:
+    end = finished(60.0, opens=True)
+    (release,) = timeline([end]).deployments
+    assert (release.started_ns, release.ended_ns) == (end.time_ns, end.time_ns)
+    start = started(0.0)
+    (release,) = timeline([end, start]).deployments
+    assert (release.started_ns, release.ended_ns) == (start.time_ns, end.time_ns)
+
+
 @pytest.mark.parametrize("kind", ["shifted", "finished", "rolled_back"])
 def test_an_orphan_of_any_kind_is_kept_aside(kind: str) -> None:
     lonely = marker_of(f"deployment.{kind}")
