@@ -42,16 +42,22 @@ from tests.simulation.crashes import CrashError, Wire, crash_around_judging, lef
 from tests.simulation.story import Story, story
 
 SETTINGS = parse(b"lateness: 10s\n", {})
-# Most lives judge a handful of metrics, one of each kind, which takes a third of the time.
+# Most lives judge a handful of metrics, one of each kind, and one in segments: many short lives
+# find more than few long ones.
 _FEW = {
     "order_submission_success", "order_confirmation_rate", "order_throughput", "api_latency",
     "edi_acceptance", "event_validity",
 }  # fmt: skip
+_SEGMENTED = "order_submission_success"
 FEW = replace(
     SETTINGS,
     policy=replace(
         SETTINGS.policy,
-        metrics=tuple(metric for metric in SETTINGS.policy.metrics if metric.name in _FEW),
+        metrics=tuple(
+            replace(metric, segments=metric.segments if metric.name == _SEGMENTED else ())
+            for metric in SETTINGS.policy.metrics
+            if metric.name in _FEW
+        ),
     ),
 )
 _ALL_EVERY = 8
@@ -104,7 +110,7 @@ class Life:
         self.lived = Lived()
         self._settings = FEW if seed % _ALL_EVERY else SETTINGS
         self._draw = random.Random(seed)
-        self._story = story(self._draw)
+        self._story = story(self._draw, long=not seed % _ALL_EVERY)
         self._folders = (folder / f"state-{number}" for number in count())
         self._folder = next(self._folders)
         self._partitions = [

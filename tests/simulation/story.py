@@ -29,11 +29,11 @@ class Story:
     end_ns: int = BEGIN_NS
 
 
-def story(draw: random.Random) -> Story:
-    """What is sent in a life."""
+def story(draw: random.Random, *, long: bool) -> Story:
+    """What is sent in a life; a long one has some hundred events."""
     told = Story([[] for _ in range(draw.randrange(4))], [])
-    span_s = draw.choice((120, 600, 1_800))
-    size = draw.choice((12, 40, 40, 80, 80, 200))
+    span_s = draw.choice((120, 900, 1_800) if long else (60, 120, 300))
+    size = draw.choice((40, 80, 200) if long else (12, 25, 50))
     disorder_s = draw.choice((0.0, 5.0, 60.0, 900.0))
     harm = draw.choice((0.02, 0.9))
     events = [_event(draw, number, size, span_s, harm) for number in range(size)]
