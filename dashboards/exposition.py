@@ -222,6 +222,9 @@ _PLAIN: Final[Mapping[str, Callable[[Snapshot], list[Sample]]]] = {
     "conflicts_total": lambda s: _single(s.tallies.conflicts),
     "late_total": lambda s: _single(s.tallies.late),
     "folded_into_other_total": lambda s: _single(s.tallies.folded),
+    "ignored_total": lambda s: [
+        ((kind,), float(count)) for kind, count in sorted(s.ignored_by_kind.items())
+    ],
     "rejected_total": lambda s: [
         ((reason,), float(count)) for reason, count in sorted(s.rejected_by_reason.items())
     ],

@@ -142,6 +142,13 @@ INSTRUMENTS: Final = (
         "the reasons that decoding knows",
         "1",
     ),
+    _counter(
+        "ignored_total",
+        ("kind",),
+        "Payloads that are meant for somebody else and are no faults, by kind.",
+        "the kinds that plimsoll knows",
+        "1",
+    ),
     # Time.
     _gauge(
         "stream_timestamp_seconds",

@@ -135,6 +135,7 @@ class Snapshot:
     releases: Mapping[str, Release] = field(default_factory=dict)
     tallies: Tallies = Tallies()
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+    ignored_by_kind: Mapping[str, int] = field(default_factory=dict)
     events: tuple[EventTally, ...] = ()
     versions: Mapping[tuple[str, str, str], tuple[str, ...]] = field(default_factory=dict)
     deliveries: tuple[ReleaseTally, ...] = ()

@@ -35,7 +35,8 @@ Progress = Callable[[int, int], None]  # bytes read, bytes in all (0: unknown)
 
 
 class ReplayCounts(msgspec.Struct, frozen=True):
-    """How many lines were what. ``events`` are distinct ones; ``rejected`` counts every line."""
+    """How many lines were what. ``events`` are distinct ones; ``rejected`` counts every line that
+    is of no use; ``ignored`` are payloads of other tools that are no markers."""
 
     events: int
     duplicates: int
@@ -44,6 +45,8 @@ class ReplayCounts(msgspec.Struct, frozen=True):
     markers: int
     conflicts: int
     rejected_by_reason: dict[str, int]
+    ignored: int = 0
+    ignored_by_kind: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -69,6 +72,7 @@ class _Gathered:
     batches: list[Batch] = field(default_factory=list)
     duplicates: int = 0
     conflicts: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
     repeated: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
 
@@ -81,6 +85,7 @@ class _Gathered:
         self.batches.append(news.batch)
         self.duplicates += news.duplicates
         self.conflicts += news.conflicts
+        self.ignored.update(one.kind for one in batch.ignored)
         self.repeated.update(reject.reason for reject in batch.rejects)
         self.repeated.subtract(reject.reason for reject in news.batch.rejects)
 
@@ -134,6 +139,8 @@ def replay(
             markers=counts.markers,
             conflicts=counts.conflicts,
             rejected_by_reason=dict(sorted(counts.rejected_by_reason.items())),
+            ignored=sum(counts.ignored.values()),
+            ignored_by_kind=dict(sorted(counts.ignored.items())),
         ),
         complete=not logs,
     )
@@ -191,6 +198,7 @@ def _until(gathered: _Gathered, until_ns: int | None) -> Inbox:
         duplicates=gathered.duplicates,
         conflicts=gathered.conflicts,
         repeated=tuple(gathered.repeated.elements()),
+        ignored=gathered.ignored,
         clock_ns=until_ns,
         complete=True,
     )

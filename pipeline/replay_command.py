@@ -75,6 +75,8 @@ def show(found: Replayed, form: str) -> None:
     )
     for reason, count in counts.rejected_by_reason.items():
         console.print(f"  rejected: {reason} {count}")
+    for kind, count in counts.ignored_by_kind.items():
+        console.print(f"  ignored: {kind} {count}")
 
 
 def _until_ns(until: str | None) -> int | None:

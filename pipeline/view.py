@@ -41,6 +41,7 @@ def snapshot_of(state: State, policy: Policy) -> Snapshot:
             markers=counts.markers,
         ),
         rejected_by_reason=dict(counts.rejected_by_reason),
+        ignored_by_kind=dict(counts.ignored),
         events=events,
         versions=versions,
         deliveries=_deliveries(state.timeline.deployments),
