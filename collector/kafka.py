@@ -56,6 +56,7 @@ class KafkaSource:
         self._look_at = 0.0
         self._looking: Future[dict[str, Topic]] | None = None
         self._trouble = ""  # why the brokers are away
+        self._anew_at = 0.0
         self._group = GroupOffsets(clock)
         self._notes: list[str] = []
 
@@ -94,6 +95,7 @@ class KafkaSource:
         known = self._trouble
         blocks: dict[TopicPartition, list[Block]] = {}
         try:
+            connection = self._revived(connection)
             self._look(connection, wait_s)
             if not self._trouble:
                 blocks = self._proven(connection, self._blocks(connection, events, wait_s))
@@ -107,6 +109,7 @@ class KafkaSource:
             self._look_at = self._clock()  # whoever asks again is told how it is then
             if known:
                 raise SourceBusyError(self._trouble)
+            self._anew_at = self._clock() + self._settings.client.reconnect_s
             self._notes.append(f"{self._trouble}; trying again until it works")
         return self._batch(connection, blocks)
 
@@ -142,6 +145,21 @@ class KafkaSource:
             worker.shutdown(wait=True, cancel_futures=True)
 
     # What there is
+
+    def _revived(self, connection: Connection) -> Connection:
+        """The connection; one made anew where there is trouble for long: brokers may have moved to
+        where only the addresses that we were given lead, or our password may be wrong by now."""
+        if not self._trouble or self._clock() < self._anew_at:
+            return connection
+        self._anew_at = self._clock() + self._settings.client.reconnect_s
+        fresh = Connection(self._settings, self._appetite)
+        connection.close()
+        self._connection = fresh
+        self._looking = None
+        with fresh.asking("assign partitions"):
+            fresh.consumer.assign(list(self._readings))
+        self._rewind(fresh)
+        return fresh
 
     def _present(self, connection: Connection) -> dict[str, Topic]:
         """The topics of ours that exist. Called by the worker too: it changes only ``_looks``."""

@@ -61,6 +61,7 @@ class KafkaClient:
     wait_ms: int = 500  # how long a broker holds a fetch when nothing is there
     timeout_ms: int = 10_000
     refresh_s: float = 5.0  # how often topics, partitions and the brokers' health are looked at
+    reconnect_s: float = 30.0  # brokers that were away for so long are connected to anew
     partitions: int = 10_000
 
 

@@ -18,7 +18,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,15 @@ class Broker:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def move(self, elsewhere: Ports) -> None:
+        """Has it listen elsewhere from its next start on; its controller stays where it is."""
+        settings = self.folder / "server.properties"
+        text = settings.read_text(encoding="utf-8")
+        for name in ("plain", "sasl", "tls"):
+            text = text.replace(f":{getattr(self.ports, name)}", f":{getattr(elsewhere, name)}")
+        settings.write_text(text, encoding="utf-8")
+        self.ports = replace(elsewhere, controller=self.ports.controller)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

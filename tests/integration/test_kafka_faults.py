@@ -17,7 +17,7 @@ from collector.faults import Reason
 from collector.kafka import KafkaSource
 from collector.kafka_settings import KafkaSecurity, KafkaSettings
 from collector.source import SourceBusyError, SourceError
-from tests.kafka_broker import PASSWORD, SCRAM_PASSWORD, SCRAM_USER, USER, Broker, event
+from tests.kafka_broker import PASSWORD, SCRAM_PASSWORD, SCRAM_USER, USER, Broker, event, ports
 from tests.kafka_taken import LINE_BYTES, QUICK, SWEPT, Taken, taking
 
 pytestmark = [pytest.mark.integration, *SWEPT]
@@ -54,6 +54,28 @@ def test_a_broker_that_answers_no_more_is_waited_for(kafka_broker: Broker) -> No
         sent += kafka_broker.send_events(topic, 100, partitions=2, first=100)
         taken.to_the_end(200)
     assert Counter(taken.payloads) == Counter(sent)
+
+
+def test_brokers_that_have_moved_are_found_where_the_settings_lead(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    (elsewhere,) = ports(1)
+    addresses = (broker.address, f"127.0.0.1:{elsewhere.plain}")
+    client = replace(QUICK, reconnect_s=1.0)
+    try:
+        broker.start()
+        topic = broker.create("wandering")
+        sent = broker.send_events(topic, 100)
+        with taking(broker, "wandering", topic, brokers=addresses, client=client) as taken:
+            taken.to_the_end(100)
+            broker.kill()
+            taken.until(lambda: bool(taken.busy))
+            broker.move(elsewhere)
+            broker.start()
+            sent += broker.send_events(topic, 100, first=100)
+            taken.to_the_end(200)
+    finally:
+        broker.kill()
+    assert taken.payloads == sent
 
 
 def test_members_of_the_same_group_take_nothing_away(kafka_broker: Broker) -> None:
