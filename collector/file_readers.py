@@ -48,7 +48,8 @@ class Tail:
         if not begin and os.pread(file, len(BYTE_ORDER_MARK), 0) == BYTE_ORDER_MARK:
             begin = len(BYTE_ORDER_MARK)
         self._lines = Lines(limits.line_bytes, limits.reject_payload_bytes, begin)
-        self._pending: list[tuple[int, bytes]] = []
+        self._begins: list[int] = []
+        self._pending: list[bytes] = []
         self.read_to = begin
 
     def read(self, events: int) -> Cut:
@@ -59,18 +60,22 @@ class Tail:
             self.read_to += len(block)
             size += len(block)
             more = len(block) == BLOCK_BYTES
-            self._pending += self._lines.feed_at(block)
+            begins, lines = self._lines.feed_at(block)
+            self._begins += begins
+            self._pending += lines
         return self._given(events, more=more)
 
     def end(self) -> Cut:
         """What stands after the last line break, as a line."""
         begin = self._lines.begin
-        self._pending += [(begin, line) for line in self._lines.end()]
+        last = self._lines.end()
+        self._begins += [begin] * len(last)
+        self._pending += last
         return self._given(len(self._pending), more=False)
 
     def place(self) -> Place:
         """Up to where lines were given."""
-        at = self._pending[0][0] if self._pending else self._lines.begin
+        at = self._begins[0] if self._pending else self._lines.begin
         return placed(self.file, self.inode, at, self._life)
 
     def rested(self) -> bool:
@@ -87,13 +92,12 @@ class Tail:
 
     def _given(self, events: int, *, more: bool) -> Cut:
         given, self._pending = self._pending[:events], self._pending[events:]
+        offsets, self._begins = self._begins[:events], self._begins[events:]
         most = self._limits.line_bytes
-        cut = Cut(
+        if max(map(len, given), default=0) > most:
             # One byte too many is enough for decode to see that a line is too long.
-            payloads=[line if len(line) <= most else line[: most + 1] for _, line in given],
-            offsets=[begin for begin, _ in given],
-            more=more or bool(self._pending),
-        )
+            given = [line if len(line) <= most else line[: most + 1] for line in given]
+        cut = Cut(payloads=given, offsets=offsets, more=more or bool(self._pending))
         for line in self._lines.overlong:
             fault = files.too_long(line, self._limits)
             cut.refused.append(_line(fault, line.head, self._limits))

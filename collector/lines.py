@@ -52,12 +52,16 @@ class Lines:
         """The lines that end in this block."""
         return [line for line in map(bytes.strip, self._cut(block)) if line]
 
-    def feed_at(self, block: bytes) -> list[tuple[int, bytes]]:
-        """The lines that end in this block, each with the place in the stream where it begins."""
+    def feed_at(self, block: bytes) -> tuple[list[int], list[bytes]]:
+        """The lines that end in this block, and before them where in the stream each begins."""
         whole = self._cut(block)
-        begins = accumulate((-1 - len(line) for line in reversed(whole)), initial=self.begin)
-        placed = zip(list(begins)[:0:-1], map(bytes.strip, whole), strict=True)
-        return [(begin, line) for begin, line in placed if line]
+        begin = self.begin - sum(map(len, whole)) - len(whole)
+        begins = list(accumulate((len(line) + 1 for line in whole[:-1]), initial=begin))
+        lines = list(map(bytes.strip, whole))
+        if not all(lines):  # an empty one, or none at all
+            begins = [place for place, line in zip(begins, lines, strict=False) if line]
+            lines = [line for line in lines if line]
+        return begins[: len(lines)], lines
 
     def end(self) -> list[bytes]:
         """The last line, if the stream does not end with a line break."""
