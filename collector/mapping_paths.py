@@ -53,14 +53,15 @@ _OF_MESSAGE: Final[Mapping[Root, Read]] = {
 
 
 def of_place(place: str) -> tuple[str, str, str]:
-    """Topic, partition and offset of a place; what it does not tell is empty.
+    """Topic, partition and offset of a place; what it does not tell is empty. What tells a topic
+    from one of the same name that was deleted is no part of its name.
 
-    >>> of_place("eu/orders/3@1201")
-    ('eu/orders', '3', '1201')
+    >>> of_place("orders~97a05a6c/3@1201")
+    ('orders', '3', '1201')
     """
     begin, _, offset = place.rpartition("@")
     topic, _, partition = begin.rpartition("/")
-    return topic, partition, offset
+    return topic.partition("~")[0], partition, offset
 
 
 def _inside(steps: Sequence[str]) -> Read:

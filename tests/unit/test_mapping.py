@@ -59,10 +59,10 @@ def test_an_order_of_an_erp_becomes_our_event() -> None:
         ('"a.b".c', "dotted"),
         ('"$type"', "dollar"),
         ("$message.art", "AUFTRAG"),
-        ("$topic", "eu/orders"),
+        ("$topic", "eu.orders"),
         ("$partition", "3"),
         ("$offset", "1201"),
-        ("$place", "eu/orders/3@1201"),
+        ("$place", "eu.orders~9f/3@1201"),
         ("$timestamp", "1779357600000"),
         ("$index", "0"),
         ("$header.x.y-z", "head"),
@@ -82,7 +82,7 @@ def test_a_path_leads_to_what_stands_there(text: str, found: str | None) -> None
     made = event(
         mapping(fields={"subject": take(text)}),
         said,
-        place="eu/orders/3@1201",
+        place="eu.orders~9f/3@1201",
         headers={"x.y-z": b"head"},
         time_ms=1779357600000,
     )
