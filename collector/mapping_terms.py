@@ -255,6 +255,19 @@ class EventMapping:
         yield from (path for _, path in self.cohort)
         yield from (condition.path for condition in self.where)
 
+    def types(self) -> frozenset[str]:
+        """The event types that are written in it; what a message says is not known here."""
+        made = dict(self.fields).get("type")
+        if made is None:
+            return frozenset()
+        written = [made.otherwise, made.default, *(value for _, value in made.table)]
+        if isinstance(made.source, Constant):
+            written.append(made.source.value)
+        markers = "deployment."
+        return frozenset(
+            word for word in written if isinstance(word, str) and not word.startswith(markers)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Mapped:

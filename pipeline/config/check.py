@@ -187,7 +187,24 @@ def _notes(settings: Settings) -> tuple[Fault, ...]:
                     "nothing will be late before it is over",
                 )
             )
-    return tuple(found)
+    return (*found, *_notes_of_sources(settings))
+
+
+def _notes_of_sources(settings: Settings) -> list[Fault]:
+    """Event types that a mapping gives and no metric is fed by."""
+    fed = {
+        name
+        for metric in settings.policy.metrics
+        for name in (*metric.types, metric.answered_by, metric.exposure)
+    }
+    found = []
+    for index, source in enumerate(settings.sources):
+        for mapping in source.mapped.mappings if source.mapped is not None else ():
+            for name in sorted(mapping.types() - fed):
+                path = f"sources[{index}].{mapping.name}.type"
+                near = guess(name, fed)
+                found.append(Fault(path, f"{name} feeds no metric but those of any type{near}"))
+    return found
 
 
 def _notes_of(metric: Metric, path: str, known: set[str]) -> list[Fault]:

@@ -260,5 +260,17 @@ def test_what_is_allowed_but_hardly_meant_is_noted(tmp_path: Path, text: str, to
     assert any(line.startswith("note   ") and told in line for line in found.lines())
 
 
+def test_a_mapped_type_that_feeds_no_metric_is_noted(tmp_path: Path) -> None:
+    table = "{1: order.submited, 2: order.confirmed, 3: deployment.started}"
+    made = f"{{from: a, table: {table}, otherwise: own.type}}"
+    said = f"sources: [{{files: '-', map: {{time: t, service: s, type: {made}}}}}]"
+    notes = [str(note) for note in report(tmp_path, said).notes]
+    lonely = "feeds no metric but those of any type"
+    assert notes == [
+        f"sources[0].map.type: order.submited {lonely}; did you mean order.submitted?",
+        f"sources[0].map.type: own.type {lonely}",
+    ]
+
+
 def test_the_defaults_give_no_notes(tmp_path: Path) -> None:
     assert report(tmp_path, "").notes == ()
