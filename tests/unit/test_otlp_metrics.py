@@ -16,6 +16,7 @@ from analyzers.policy import Limits
 from collector.decode import decode
 from collector.otlp.events import OtlpFormed
 from collector.otlp.metrics import OBSERVATIONS, lines_of_metrics
+from collector.otlp.records import MalformedError
 from collector.otlp.rules import Encoding, MetricRule, Names, OtlpRules, SpanRule
 from collector.otlp.spans import lines_of_traces
 from tests.otlp_requests import TIME_NS, as_json, attributes, metrics, said, traces
@@ -341,3 +342,77 @@ def test_spans_with_impossible_times_are_refused_and_without_ids_get_one() -> No
     batch = decode(found.lines, attributes=frozenset(), limits=LIMITS)
     assert [one.reason for one in batch.rejects] == ["mapping", "missing_field"]
     assert len(said(found.lines)[2]["id"]) == 32
+
+
+U64 = st.integers(0, 2**64 - 1) | st.integers(0, 20)
+I32 = st.integers(-(2**31), 2**31 - 1) | st.integers(-8, 8)
+FLOATS = st.floats() | st.integers(-5, 50).map(float)
+COMMON = {
+    "time_unix_nano": st.just(TIME_NS) | U64,
+    "flags": st.sampled_from([0, 0, 0, 1]),
+    "attributes": st.just(attributes({"error.type": "x", "value": 3, "id": "1"})) | st.just([]),
+}
+BUCKETS = st.builds(
+    pb.ExponentialHistogramDataPoint.Buckets,
+    offset=I32,
+    bucket_counts=st.lists(U64, max_size=4),
+)
+NUMBERS = st.builds(pb.NumberDataPoint, as_double=FLOATS, **COMMON) | st.builds(
+    pb.NumberDataPoint, as_int=st.integers(-(2**63), 2**63 - 1), **COMMON
+)
+HISTOGRAMS = st.builds(
+    pb.HistogramDataPoint,
+    count=U64,
+    bucket_counts=st.lists(U64, max_size=4),
+    explicit_bounds=st.lists(FLOATS, max_size=4) | st.just([1.0, 2.0]),
+    **COMMON,
+)
+EXPONENTIALS = st.builds(
+    pb.ExponentialHistogramDataPoint,
+    count=U64, scale=I32, zero_count=U64, positive=BUCKETS, negative=BUCKETS, **COMMON,
+)  # fmt: skip
+TEMPORALITY = {"aggregation_temporality": st.sampled_from([0, 1, 1, 2])}
+SHAPES: tuple[tuple[str, Any, Any, dict[str, Any]], ...] = (
+    ("gauge", pb.Gauge, NUMBERS, {}),
+    ("sum", pb.Sum, NUMBERS, {"is_monotonic": st.booleans(), **TEMPORALITY}),
+    ("histogram", pb.Histogram, HISTOGRAMS, TEMPORALITY),
+    ("exponential_histogram", pb.ExponentialHistogram, EXPONENTIALS, TEMPORALITY),
+)
+UNITS = st.sampled_from(["", "ms", "%"])
+METRICS: st.SearchStrategy[pb.Metric] = st.one_of(
+    [
+        st.builds(
+            pb.Metric,
+            name=st.just("depth"),
+            unit=UNITS,
+            **{name: st.builds(kind, data_points=st.lists(points, max_size=3), **more)},
+        )
+        for name, kind, points, more in SHAPES
+    ]
+)
+
+
+@given(st.lists(METRICS, max_size=3), st.sampled_from([RULES, COUNTED]))
+def test_any_points_become_events_or_rejects_in_both_encodings_alike(
+    given: list[pb.Metric], rules: OtlpRules
+) -> None:
+    found = formed(*given, rules=rules)
+    batch = decode(found.lines, attributes=frozenset(), limits=LIMITS)
+    assert len(batch.facts) + len(batch.rejects) == len(found.lines)
+    assert len(set(found.records)) + sum(found.ignored.values()) <= found.total
+
+
+@given(st.data())
+def test_a_damaged_request_is_read_or_malformed(data: st.DataObject) -> None:
+    request = metrics(total(number(3)), histogram([2, 1], [1.0]), gauge(number(1.5)))
+    encoding = data.draw(st.sampled_from(Encoding))
+    body = bytearray(
+        request.SerializeToString() if encoding is Encoding.PROTO else as_json(request)
+    )
+    for _ in range(data.draw(st.integers(1, 4))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = lines_of_metrics(bytes(body), encoding, rules=RULES, limits=LIMITS)
+    except MalformedError:
+        return
+    decode(found.lines, attributes=frozenset(), limits=LIMITS)
