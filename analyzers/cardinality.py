@@ -7,15 +7,16 @@ the same turns decide the same. Nothing is dropped: every observation stays in i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from analyzers.cells import Cells, Segment, Series, merge
-from analyzers.facts import NS_PER_S, OK, SLICE_NS, Marker
+from analyzers.cells import Cells, merge
+from analyzers.facts import NS_PER_S, OK, SLICE_NS, Bools, Marker, Words
 from analyzers.policy import Policy
+from analyzers.series import FIELDS, Segment, Series, SeriesTable, coded
 
 OTHER: Final = "other"
 # For every segment that may be judged so many are kept: one that becomes interesting only later
@@ -28,6 +29,9 @@ SERVICES: Final = 2_000
 # not shut out the releases of next month.
 VERSIONS: Final = 1_000
 VERSIONS_SLICES: Final = 7 * 24 * 3600 * NS_PER_S // SLICE_NS
+
+_SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
+_FOLDED: Final = np.uint64(29)
 
 _Source = tuple[str, str]
 _Group = tuple[str, str, str, tuple[str, ...]]
@@ -44,51 +48,92 @@ class Held:
 
 
 class Roster:
-    """The names that are kept apart. Made from kept cells by ``learn``, moved by ``held``."""
+    """The names that are kept apart. Made from kept cells by ``learn``, moved by ``held``.
 
-    __slots__ = ("_known", "_sources", "_told", "_values", "_versions")
+    A series is looked up by a key of 64 bits made from numbers of its words. Should two series ever
+    have one key, the later one is kept apart without having been asked for.
+    """
+
+    __slots__ = ("_keys", "_numbers", "_sources", "_told", "_values", "_versions")
 
     def __init__(self) -> None:
-        self._known: set[Series] = set()
+        self._numbers: tuple[dict[Any, int], ...] = tuple({} for _ in range(FIELDS))
+        self._keys = np.empty(0, np.uint64)  # of all that are kept, ascending
         self._values: dict[_Group, set[Segment]] = {}
         self._sources: set[_Source] = set()
         self._versions: dict[_Source, dict[str, int]] = {}  # each with its first slice
         self._told: set[str] = set()
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._keys)
 
     def learn(self, cells: Cells) -> None:
         """Takes in what is kept already: it stays, whatever the limits are by now."""
-        for series, shown in zip(cells.series, _first_shown(cells), strict=True):
-            self._enter(series, shown)
+        names = dict(zip(cells.series, _first_shown(cells), strict=True))
+        for series, shown in names.items():
+            self._note(series, shown)
+        self._enter(names)
 
     def held(self, cells: Cells, policy: Policy, markers: Iterable[Marker]) -> Held:
         """New cells with everything beyond the limits counted under ``other``.
 
-        What the policy or ``markers`` name is always kept. One pass over the distinct series, and
-        nothing more where all of them are known.
+        What the policy or ``markers`` name is always kept. Where all series are known nothing is
+        looked at but the numbers of their words.
         """
-        if self._known.issuperset(cells.series):
+        table = coded(cells.series)
+        unknown = np.flatnonzero(~self._knows(table)).tolist()
+        if not unknown:
             return Held(cells)
         admission = _Admission(policy, markers, now=int(cells.shown.max()))
-        names, news = [], []
-        for series, shown in zip(cells.series, _first_shown(cells), strict=True):
-            name = series
-            if series not in self._known:
-                name = self._kept_apart(series, admission)
-                self._enter(name, shown)
-                if name != series:
-                    news += self._news(series, name)
-            names.append(name)
-        moved = np.array([a != b for a, b in zip(names, cells.series, strict=True)], np.bool_)
-        if not moved.any():
+        shown = _first_shown(cells)
+        entered: set[Series] = set()
+        moved: dict[int, Series] = {}
+        news: list[str] = []
+        for place in unknown:
+            series = table[place]
+            admission.crowded = len(self) + len(entered) >= policy.limits.series
+            name = self._kept_apart(series, admission)
+            entered.add(name)
+            self._note(name, shown[place])
+            if name != series:
+                moved[place] = name
+                news += self._news(series, name)
+        self._enter(entered)
+        if not moved:
             return Held(cells)
+        names = [moved.get(place, series) for place, series in enumerate(table)]
         renamed = Cells(tuple(names), *(getattr(cells, name) for name in Cells.__slots__[1:]))
-        return Held(merge([renamed]), int(cells.count[moved[cells.of]].sum()), tuple(news))
+        elsewhere = np.zeros(len(names), np.bool_)
+        elsewhere[list(moved)] = True
+        return Held(merge([renamed]), int(cells.count[elsewhere[cells.of]].sum()), tuple(news))
 
-    def _enter(self, series: Series, shown: int) -> None:
-        self._known.add(series)
+    def _knows(self, table: SeriesTable) -> Bools:
+        """Which of the series are kept."""
+        keys, numbered = self._keys_of(table)
+        if not len(self._keys):
+            return np.zeros(len(keys), np.bool_)
+        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.asarray(numbered & (self._keys[places] == keys))
+
+    def _keys_of(self, table: SeriesTable) -> tuple[Words, Bools]:
+        """The key of each series, and whether all its words have numbers."""
+        keys, numbered = np.zeros(len(table), np.uint64), np.ones(len(table), np.bool_)
+        for known, words, codes in zip(self._numbers, table.words, table.codes, strict=True):
+            numbers = np.array([known.get(word, -1) for word in words], np.int64)[codes]
+            numbered &= numbers >= 0
+            keys = (keys ^ numbers.astype(np.uint64)) * _SPREAD
+            keys ^= keys >> _FOLDED
+        return keys, numbered
+
+    def _enter(self, names: Collection[Series]) -> None:
+        if not names:
+            return
+        for series in names:
+            for known, word in zip(self._numbers, series, strict=True):
+                known.setdefault(word, len(known))
+        self._keys = np.union1d(self._keys, self._keys_of(coded(names))[0])
+
+    def _note(self, series: Series, shown: int) -> None:
         source = (series.environment, series.service)
         self._sources.add(source)
         versions = self._versions.setdefault(source, {})
@@ -98,12 +143,12 @@ class Roster:
 
     def _kept_apart(self, series: Series, admission: _Admission) -> Series:
         """The name under which a new series is kept."""
-        crowded = len(self._known) >= admission.series
+        crowded = admission.crowded
         source = (series.environment, series.service)
         if source not in self._sources and series.service not in admission.services:
             if len(self._sources) >= SERVICES or crowded:
                 series = series._replace(environment=OTHER, service=OTHER, version=OTHER)
-        elif not self._keeps_version(series, admission, crowded=crowded):
+        elif not self._keeps_version(series, admission):
             series = series._replace(version=OTHER)
         if series.segment:
             kept = self._values.get(_group(series), set())
@@ -112,14 +157,14 @@ class Roster:
                 series = series._replace(segment=named)
         return series
 
-    def _keeps_version(self, series: Series, admission: _Admission, *, crowded: bool) -> bool:
+    def _keeps_version(self, series: Series, admission: _Admission) -> bool:
         source = (series.environment, series.service)
         versions = self._versions.get(source, {})
         if not series.version or series.version in versions:
             return True
         if (*source, series.version) in admission.releases:
             return True
-        if crowded:
+        if admission.crowded:
             return False
         # Counted once a turn and then kept up: a flood asks this for every one of its series.
         if source not in admission.young:
@@ -150,12 +195,12 @@ class Roster:
 class _Admission:
     """What one turn may bring."""
 
-    __slots__ = ("_types", "now", "releases", "series", "services", "values", "young")
+    __slots__ = ("_types", "crowded", "now", "releases", "services", "values", "young")
 
     def __init__(self, policy: Policy, markers: Iterable[Marker], *, now: int) -> None:
         limits, metrics = policy.limits, policy.metrics
         self.now = now
-        self.series = limits.series
+        self.crowded = False
         self.values = limits.segments * VALUES_FACTOR
         self.services = {
             *policy.services,
