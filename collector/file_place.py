@@ -17,7 +17,7 @@ import msgspec
 
 SAMPLE_BYTES: Final = 256  # two events or so: files that begin with the same events are the same
 LAST_BYTES: Final = 64  # the end of an event, and mostly its id or attributes
-_ENTRIES: Final = 10_000  # of one folder, looked through for a file that was renamed
+_ENTRIES: Final = 20_000  # of one folder, looked through for files that were renamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +120,34 @@ def digest(text: bytes) -> str:
     return blake2b(text, digest_size=8).hexdigest() if text else ""
 
 
-def renamed(path: Path, inode: str) -> Path | None:
-    """The file of this inode beside ``path``: what it is called after a rotation."""
+class Folders:
+    """What lies beside files that have lost their name: each folder is looked through once a look,
+    however many of its files are gone. ``clear`` begins the next look."""
+
+    def __init__(self) -> None:
+        self._found: dict[Path, dict[str, Path]] = {}
+
+    def clear(self) -> None:
+        """Forgets what was found: names may have changed."""
+        self._found.clear()
+
+    def renamed(self, path: Path, inode: str) -> Path | None:
+        """The file of this inode beside ``path``: what it is called after a rotation."""
+        folder = path.parent
+        if folder not in self._found:
+            self._found[folder] = _by_inode(folder)
+        found = self._found[folder].get(inode)
+        return None if found == path else found
+
+
+def _by_inode(folder: Path) -> dict[str, Path]:
     try:
-        with os.scandir(path.parent) as entries:
-            for entry, _ in zip(entries, range(_ENTRIES), strict=False):
-                if entry.name != path.name and entry.is_file(follow_symlinks=False):
-                    found = entry.stat(follow_symlinks=False)
-                    if f"{found.st_dev}:{found.st_ino}" == inode:
-                        return Path(entry.path)
-    except OSError:
-        return None
-    return None
+        with os.scandir(folder) as entries:
+            here = [one for one, _ in zip(entries, range(_ENTRIES), strict=False)]
+        return {
+            stamp_of(one.stat(follow_symlinks=False)).inode: Path(one.path)
+            for one in here
+            if one.is_file(follow_symlinks=False)
+        }
+    except OSError:  # what vanishes meanwhile is looked for again
+        return {}

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from analyzers.policy import Limits
-from collector.file_place import SAMPLE_BYTES, Place, Stamp, digest, fits, renamed, stamp_of
+from collector.file_place import SAMPLE_BYTES, Folders, Place, Stamp, digest, fits, stamp_of
 from collector.file_readers import Cut, Tail, Whole, spoken, unreadable
 from collector.files import SNIFFED_BYTES, FilesError, ReadError, is_lines
 from collector.lines import is_gzip
@@ -33,11 +33,12 @@ _BEGIN_BYTES: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How files are read."""
+    """How files are read; ``folders`` is what lies beside them."""
 
     limits: Limits
     follow: bool
     form: Form | None
+    folders: Folders
 
 
 class Followed:
@@ -290,7 +291,7 @@ class Followed:
         place = self.place
         if not place.inode or place.done or place.content:
             return None
-        found = renamed(self.path, place.inode)
+        found = self._way.folders.renamed(self.path, place.inode)
         if found is None:
             return None
         file = os.open(found, os.O_RDONLY | os.O_CLOEXEC)

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 
 from analyzers.policy import Limits
 from collector import files
-from collector.file_place import Place, Stamp, read_place, same
+from collector.file_place import Folders, Place, Stamp, read_place, same
 from collector.file_readers import POLL_BYTES, spoken
 from collector.files import MissingError
 from collector.files_settings import STDIN, FilesSettings
@@ -47,7 +47,7 @@ class FilesSource:
     ) -> None:
         self._settings = settings
         self._limits = limits
-        self._way = Way(limits, settings.follow, settings.form)
+        self._way = Way(limits, settings.follow, settings.form, Folders())
         self._now_s = now_s
         self._pause = pause or Event().wait
         self._stdin = stdin
@@ -190,6 +190,7 @@ class FilesSource:
         else:
             paths = self._found()
         self._looked_s = now_s
+        self._way.folders.clear()
         stamps = self._alone({path: stamp(path) for path in paths | self._files.keys()})
         for path in sorted(stamps):
             if path not in self._files and stamps[path] is not None:

@@ -368,3 +368,28 @@ def test_any_life_of_a_folder_gives_every_line_once(tmp_path: Path, seed: int) -
                 bench.poll(draw.choice((1, 3, 99)), wait_s=draw.choice((0.0, 2.0)))
     bench.drain()
     assert sorted(bench.payloads) == sorted(wanted)
+
+
+def test_thousands_of_files_that_are_gone_cost_one_look_at_their_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(300):
+        written(tmp_path / f"{number:03d}.ndjson", text(LINES[:1]))
+    bench = Bench.of(tmp_path)
+    bench.drain()
+    bench.kill()
+    for number in range(290):
+        (tmp_path / f"{number:03d}.ndjson").unlink()
+    looked: list[object] = []
+    really = os.scandir
+
+    def counting(path: Path) -> object:
+        looked.append(path)
+        return really(path)
+
+    monkeypatch.setattr("collector.file_place.os.scandir", counting)
+    written(tmp_path / "new.ndjson", text(LINES[1:2]))
+    assert bench.drain() == LINES[1:2]
+    assert bench.source is not None
+    assert len(bench.source._files) == 11
+    assert looked.count(tmp_path) == 1  # os.walk names it as a text
