@@ -238,7 +238,7 @@ def _walked(batch: Any, first: int, following: int, appetite: Appetite) -> Block
     return Block(following, values, offsets, headers, times)
 
 
-def _walk(  # noqa: PLR0912  # a call for each number would double the cost
+def _walk(  # noqa: C901, PLR0912, PLR0915  # calls would double the cost
     data: bytes, count: int
 ) -> tuple[list[bytes | None], list[int], dict[int, dict[str, bytes]]]:
     """Values, offsets behind the first (in zigzag), and headers by index, of ``count`` records.
@@ -255,7 +255,10 @@ def _walk(  # noqa: PLR0912  # a call for each number would double the cost
         length = data[at]
         at += 1
         if length > 0x7F:
-            length, at = _long(data, at, length)
+            if (byte := data[at]) < 0x80:
+                length, at = (length & 0x7F) | byte << 7, at + 1
+            else:
+                length, at = _long(data, at, length)
         end = at + (length >> 1)
         at += 1  # attributes, unused
         while data[at] > 0x7F:  # time delta
@@ -264,7 +267,10 @@ def _walk(  # noqa: PLR0912  # a call for each number would double the cost
         delta = data[at]
         at += 1
         if delta > 0x7F:
-            delta, at = _long(data, at, delta)
+            if (byte := data[at]) < 0x80:
+                delta, at = (delta & 0x7F) | byte << 7, at + 1
+            else:
+                delta, at = _long(data, at, delta)
         keep_delta(delta)
         size = data[at]
         at += 1
@@ -275,7 +281,10 @@ def _walk(  # noqa: PLR0912  # a call for each number would double the cost
         size = data[at]
         at += 1
         if size > 0x7F:
-            size, at = _long(data, at, size)
+            if (byte := data[at]) < 0x80:
+                size, at = (size & 0x7F) | byte << 7, at + 1
+            else:
+                size, at = _long(data, at, size)
         if size & 1:  # a negative length: no value
             keep(None)
         else:
