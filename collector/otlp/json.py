@@ -7,12 +7,15 @@ stand here. Unknown fields are ignored and null is a field's default, as the spe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Annotated, Final, TypeVar
 
 import msgspec
 
 from collector.otlp.records import (
+    ATTRIBUTES_READ,
     DEPTH,
+    VALUES_READ,
     Group,
     LogRecord,
     MalformedError,
@@ -311,7 +314,7 @@ def _resource(resource: _Resource | None) -> dict[str, Value]:
 
 def _attributes(pairs: Iterable[_Pair], depth: int = DEPTH) -> dict[str, Value]:
     found: dict[str, Value] = {}
-    for pair in pairs:
+    for pair in islice(pairs, ATTRIBUTES_READ):
         value = pair.value
         if value is None:
             found[pair.key or ""] = None
@@ -329,7 +332,7 @@ def _value(value: _Any, depth: int) -> Value:
     if value.array_value is not _NOTHING and depth > 0:
         array = _decoded(_read_array, value.array_value)
         if array is not None:
-            return [_value(one, depth - 1) for one in array.values or ()]
+            return [_value(one, depth - 1) for one in islice(array.values or (), VALUES_READ)]
     if value.kvlist_value is not _NOTHING and depth > 0:
         pairs = _decoded(_read_pairs, value.kvlist_value)
         if pairs is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -22,7 +23,9 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Status
 
 from collector.otlp.records import (
+    ATTRIBUTES_READ,
     DEPTH,
+    VALUES_READ,
     Group,
     LogRecord,
     MalformedError,
@@ -197,7 +200,7 @@ def _summary_point(point: pb.SummaryDataPoint) -> Point:
 
 def _attributes(pairs: Iterable[KeyValue], depth: int = DEPTH) -> dict[str, Value]:
     found: dict[str, Value] = {}
-    for pair in pairs:
+    for pair in islice(pairs, ATTRIBUTES_READ):
         value = pair.value
         # Nearly all values are texts, and asking which one it is costs as much as reading it.
         found[pair.key] = value.string_value or _value(value, depth)
@@ -214,7 +217,7 @@ def _value(value: AnyValue, depth: int) -> Value:
         case "array_value":
             if depth <= 0:
                 return None
-            return [_value(one, depth - 1) for one in value.array_value.values]
+            return [_value(one, depth - 1) for one in islice(value.array_value.values, VALUES_READ)]
         case "kvlist_value":
             return _attributes(value.kvlist_value.values, depth - 1) if depth > 0 else None
     return getattr(value, which)

@@ -1,6 +1,7 @@
 """OpenTelemetry records as plain values, the same whether a request was protobuf or JSON.
 
-Nothing here judges. Nested attribute values are read to a limited depth; what lies deeper is None.
+Nothing here judges. Attributes are read up to a limited number, and nested values to a limited
+depth; what lies deeper is None.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ import msgspec
 Value: TypeAlias = object
 # A cohort needs two levels; the convention's own values stop at three.
 DEPTH: Final = 6
+# What is read of one set of attributes and of one list; SDKs send 128 attributes at most by
+# themselves, and a cohort has up to 10,000 values. Beyond them a record costs seconds, and says no
+# more than before.
+ATTRIBUTES_READ: Final = 1_024
+VALUES_READ: Final = 10_001  # one more than a cohort may have, so that it is seen to have too many
 
 
 class MalformedError(ValueError):

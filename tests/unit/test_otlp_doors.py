@@ -30,9 +30,9 @@ from starlette.applications import Starlette
 
 from analyzers.policy import Limits
 from collector.otlp import grpc as grpc_door
-from collector.otlp.door import Counts, Door
+from collector.otlp.door import Counts, Door, Outcome
 from collector.otlp.http import routes
-from collector.otlp.rules import MetricRule, OtlpRules, Signal, SpanRule
+from collector.otlp.rules import Encoding, MetricRule, OtlpRules, Signal, SpanRule
 from collector.waiting import WaitingRoom
 from tests.otlp_doors import judged
 from tests.otlp_requests import as_json, log, logs, metrics, traces
@@ -300,6 +300,25 @@ def test_grpc_unpacks_gzip_and_nothing_else() -> None:
             await faces.export(ONE, compression=grpc.Compression.Deflate)
 
     run(work)
+
+
+def test_a_large_request_is_read_beside_the_loop_and_answered_alike() -> None:
+    limits = Limits(queued_events=5_000)
+    request = logs(*(log(said={"id": f"o-{n}", "pad": "x" * 60}) for n in range(3_000)))
+
+    async def work() -> Counts:
+        room = WaitingRoom(events=5_000, size=1 << 24)
+        door = Door(room, rules=OtlpRules(), limits=limits, now_s=lambda: 0.0)
+        with room.reading() as reading:
+            taking = door.take(request.SerializeToString(), Signal.LOGS, Encoding.PROTO, reading)
+            task = asyncio.create_task(taking)
+            await room.wait(timeout_s=30)
+            (waiting,) = room.take(events=5_000, size=1 << 24)
+            waiting.settle(judged(waiting, limits)[1])
+            assert await task == Outcome()
+        return door.counts()[Signal.LOGS]
+
+    assert asyncio.run(work()) == Counts(requests=1, records=3_000, events=3_000)
 
 
 RECORDS = {

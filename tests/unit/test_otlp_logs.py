@@ -343,6 +343,18 @@ def test_json_reads_numbers_texts_nulls_and_unknown_fields_as_the_specification_
     assert (line["value"], line["time"]) == (7.0, 1_779_357_600_000)
 
 
+def test_of_endless_attributes_and_lists_only_the_beginning_is_read() -> None:
+    endless = {f"a{number:05}": "x" for number in range(3_000)}
+    found = formed(log(said={**endless, "z": "never seen"}))
+    assert found.left_out == 1_024 - 32
+    cohort = {"deployment": "d-1", "cohort": {"customer": [f"C{n}" for n in range(20_000)]}}
+    assert refusal(log("deployment.started", cohort))[0] == "marker_invalid"
+    cohort = {"deployment": "d-1", "cohort": {"customer": [f"C{n}" for n in range(10_000)]}}
+    found = formed(log("deployment.started", cohort))
+    (marker,) = decode(found.lines, attributes=frozenset(), limits=LIMITS).markers
+    assert len(marker.cohort["customer"]) == 10_000
+
+
 SCALARS = (
     st.none()
     | st.booleans()
