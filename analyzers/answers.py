@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from analyzers.cells import Cells, fed_by, merge, tally
-from analyzers.facts import NS_PER_S, OK, Bools, Facts, Ints, Words, concat, no_facts
+from analyzers.facts import NS_PER_S, OK, Bools, Facts, Ints, Words, concat, no_facts, pruned
 from analyzers.policy import Measure, Metric, Policy
 
 # Answers are remembered for this long beyond the deadline, for questions that arrive after them.
@@ -70,7 +70,8 @@ def heard(facts: Facts, policy: Policy) -> Waiting:
         answers = ok & facts.type.equals(name) & facts.ref.any(axis=1)
         keys.append(_marked(facts.ref[answers], name))
         times.append(facts.time_ns[answers])
-    return Waiting(facts.take(asked), np.concatenate(keys), np.concatenate(times))
+    # Made-up words would otherwise stay for as long as any question waits.
+    return Waiting(pruned(facts.take(asked)), np.concatenate(keys), np.concatenate(times))
 
 
 def _marked(keys: Words, name: str) -> Words:
@@ -112,7 +113,8 @@ def forget(waiting: Waiting, policy: Policy, *, until_ns: int) -> Waiting:
     answers = waiting.answer_ns + (longest + PATIENCE_S) * NS_PER_S > until_ns
     if asked.all() and answers.all():
         return waiting
-    return Waiting(waiting.asked.take(asked), waiting.answer[answers], waiting.answer_ns[answers])
+    left = waiting.asked if asked.all() else pruned(waiting.asked.take(asked))
+    return Waiting(left, waiting.answer[answers], waiting.answer_ns[answers])
 
 
 def _answer_metrics(policy: Policy) -> list[Metric]:

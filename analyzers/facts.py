@@ -7,7 +7,8 @@ dictionary coded. Nothing here reads a clock or knows a policy beyond attribute 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Final, TypeAlias
 
 import msgspec
@@ -41,6 +42,19 @@ class Column:
     def take(self, rows: Ints | Bools) -> Column:
         """The same column, only the given rows (indices or a mask)."""
         return Column(self.codes[rows], self.words)
+
+    def pruned(self) -> Column:
+        """The same column, without words that no row has.
+
+        >>> Column(np.array([2, 2]), ("a", "b", "c")).pruned().words
+        ('c',)
+        """
+        used = np.zeros(len(self.words), np.bool_)
+        used[self.codes] = True
+        if used.all():
+            return self
+        places = np.cumsum(used) - 1
+        return Column(places[self.codes], tuple(compress(self.words, used.tolist())))
 
     def strings(self) -> list[str]:
         """The values as plain strings, one a row."""
@@ -133,6 +147,20 @@ class Facts:
             synthetic=self.synthetic[rows],
             attributes={name: column.take(rows) for name, column in self.attributes.items()},
         )
+
+
+def pruned(facts: Facts) -> Facts:
+    """The same facts, without words that no row has: for facts that are kept for long."""
+    return replace(
+        facts,
+        environment=facts.environment.pruned(),
+        service=facts.service.pruned(),
+        version=facts.version.pruned(),
+        track=facts.track.pruned(),
+        type=facts.type.pruned(),
+        outcome=facts.outcome.pruned(),
+        attributes={name: column.pruned() for name, column in facts.attributes.items()},
+    )
 
 
 def no_facts() -> Facts:

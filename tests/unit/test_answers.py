@@ -217,3 +217,19 @@ def test_any_split_into_turns_gives_the_same_cells_once_all_is_settled() -> None
         desk.take(no_facts(), until_s=2_000.0)
         assert merge(desk.cells).digest() == expected.digest()
         assert merge(desk.cells).shown.tolist() == expected.shown.tolist()
+
+
+def test_words_that_no_waiting_question_has_are_forgotten() -> None:
+    desk = Desk()
+    for begin in range(0, 500, 100):
+        facts = facts_of(
+            np.linspace(begin, begin + 90, 100),
+            types=["order.submitted", "something.else"] * 50,
+            ids=np.arange(begin, begin + 100) + 1,
+            attributes={"partner": [f"P{begin + n}" for n in range(100)]},
+        )
+        desk.take(facts, until_s=begin + 95)
+        asked = desk.waiting.asked
+        assert 0 < len(asked) < 100
+        assert len(asked.attributes["partner"].words) == len(asked)
+        assert asked.type.words == ("order.submitted",)
