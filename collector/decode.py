@@ -107,7 +107,10 @@ def _in_order(facts: Facts) -> Facts:
 
 
 def _each(payloads: Sequence[bytes], attributes: frozenset[str], limits: Limits) -> Batch:
-    """As ``decode``, payload by payload: what is slow to read, and what is wrong with it."""
+    """As ``decode``, payload by payload: what is slow to read, and what is wrong with it.
+
+    ``decode`` gives the same for whole batches; what it cannot read side by side comes here.
+    """
     pile = _read_all(payloads, limits)
     columns = _columns(pile.said)
     faults = _faults(columns)

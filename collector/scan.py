@@ -21,8 +21,8 @@ from collector.said import PRODUCTION
 from collector.shapes import NAMES, WORDS, Hole
 from collector.spans import Block, Texts, Vocabulary, listed
 
-# Below so many payloads the fixed cost of array arithmetic, about as much as reading 600 of them one
-# by one, is more than it saves.
+# Below so many payloads the fixed cost of array arithmetic, about as much as reading 600 of them
+# one by one, is more than it saves.
 ROWS_MIN: Final = 768
 _TRACKS: Final = ("canary", "baseline")
 _PRESET: Final = (*_TRACKS, OK, PRODUCTION)

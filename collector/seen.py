@@ -26,8 +26,9 @@ _SLICES: Final = 64
 _AHEAD: Final = 8
 # Before a horizon is known there may be more of them; beyond this the oldest become one.
 _GENERATIONS_MAX: Final = 192
+ROW_MEMORY: Final = 16  # bytes of a row: two words
 _CHUNK_MAX: Final = 4096  # rows; a generation leaves half a chunk unused, 32 kB
-_AT_ONCE: Final = 1 << 16
+_AT_ONCE: Final = 1 << 14  # rows set aside for searching, 256 kB
 _LOW: Final = np.uint64(0xFFFF_FFFF)
 
 
@@ -108,7 +109,7 @@ class Seen:
     @property
     def nbytes(self) -> int:
         """Memory taken, in bytes."""
-        return self._index.nbytes + self._used * self._chunk * self._store.itemsize * 2
+        return self._index.nbytes + (_AT_ONCE + self._used * self._chunk) * ROW_MEMORY
 
     @property
     def newest_ns(self) -> int:
