@@ -151,7 +151,12 @@ def _test(condition: Condition) -> Holds:
     words = frozenset(condition.words)
     match condition.test:
         case "in":
-            return lambda row, context: _text(read(row, context)) in words
+
+            def is_in(row: Any, context: Context) -> bool:
+                value = read(row, context)
+                return (value if type(value) is str else as_text(value)) in words
+
+            return is_in
         case "not_in":
             return lambda row, context: _text(read(row, context)) not in words
         case "exists":
