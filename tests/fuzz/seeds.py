@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from kafka.record.default_records import DefaultRecordBatchBuilder
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
     Gauge,
@@ -130,6 +131,17 @@ def _said(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
+def _of_records() -> list[bytes]:
+    found = []
+    for codec in range(5):
+        made = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 100_000)
+        for offset, value in enumerate((_said(event()), None, _said(_WHOLE))):
+            headers = [("tenant", b"t1"), ("ce_id", b"7")] if offset else []
+            made.append(offset, otlp.TIME_NS // 10**6, b"key", value, headers)
+        found.append(bytes(made.build()))
+    return found
+
+
 def _parquet() -> bytes:
     file = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([_WHOLE, event(id="o-2")]), file)
@@ -176,6 +188,7 @@ _SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "cloudevent": _of_headers,
     "mapping": lambda: [_said(_ORDER)],
     "files": _of_files,
+    "kafka": _of_records,
     "cells": lambda: _state("cells"),
     "seen": lambda: _state("seen"),
     "log": lambda: _state("log"),

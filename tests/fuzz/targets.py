@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
@@ -16,17 +16,20 @@ from typing import Final
 from unittest.mock import patch
 
 import numpy as np
+from kafka.record.default_records import DefaultRecordBatch
 
 from analyzers.facts import Batch, Column, Facts
 from analyzers.policy import Limits
 from collector import decode as decoding
-from collector import refused, scan
+from collector import fitting, kafka_blocks, refused, scan
 from collector.bodies import BodyError, Shape, Unpacker, split
 from collector.decode import decode
 from collector.file_place import read_place
 from collector.files import FilesError
 from collector.files import read as read_files
 from collector.foreign import cloudevents, posted
+from collector.kafka_blocks import Appetite
+from collector.kafka_codecs import BrokenError, TooLargeError
 from collector.mapping import mapped_form
 from collector.mapping_terms import (
     Condition,
@@ -106,10 +109,13 @@ def _scan(data: bytes) -> None:
         changed = shape[:place] + edits[at + 3 : at + 3 + length] + shape[place + 1 :]
         payloads.append(changed.replace(b"\n", b" "))
     payloads += [shape] * max(0, 16 - len(payloads))
-    # So few that it is quick; the product reads fewer than some hundred one by one.
-    with patch.object(decoding, "ROWS_MIN", 16), patch.object(scan, "_ROWS_OF_SHAPE_MIN", 4):
+    slow = judged(payloads)  # so few are read one by one
+    with ExitStack() as stack:
+        for module in (decoding, scan, fitting):
+            for name, value in list(vars(module).items()):
+                if "ROWS" in name and name.endswith("MIN") and isinstance(value, int):
+                    stack.enter_context(patch.object(module, name, 4))
         fast = judged(payloads)
-    slow = decoding._each(payloads, ASKED, LIMITS)
     equal(fast.facts, slow.facts)
     assert fast.rows.tolist() == slow.rows.tolist()
     assert fast.rejects == slow.rejects
@@ -231,6 +237,20 @@ def _files(data: bytes) -> None:
             return
 
 
+def _kafka(data: bytes) -> None:
+    if len(data) <= DefaultRecordBatch.HEADER_STRUCT.size:
+        return
+    batch = DefaultRecordBatch(data)
+    appetite = Appetite(messages=100, size=100_000, batch_bytes=100_000, times=True)
+    try:
+        block = kafka_blocks._walked(batch, batch.base_offset, batch.base_offset + 9, appetite)
+    except (BrokenError, TooLargeError):
+        return
+    assert len(block.values) == len(block.offsets) == len(block.times_ms)
+    assert set(block.headers) <= set(range(len(block.values)))
+    judged([value for value in block.values if value is not None][:100])
+
+
 def _cells(data: bytes) -> None:
     try:
         cells, waiting = kept.decode(data)
@@ -276,6 +296,7 @@ TARGETS: Final = MappingProxyType(
         "mapping": _form_of(_erp()),
         **_otlp(),
         "files": _files,
+        "kafka": _kafka,
         "cells": _cells,
         "seen": _seen,
         "log": _log,
