@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -209,3 +210,43 @@ def test_a_restore_that_was_interrupted_is_not_passed_over(tmp_path: Path) -> No
     assert plimsoll("restore", copy, "--state", state).returncode == 0
     with daemon(state) as running:
         assert running.counts()["events"] == 50
+
+
+MAPPING = """
+sources:
+  - name: erp
+    files: {folder}
+    map:
+      type: {{constant: order.submitted}}
+      service: {{constant: order-api}}
+      id: {field}
+      time: at
+"""
+
+
+def test_messages_that_a_mapping_refused_are_mapped_again_once_it_is_mended(tmp_path: Path) -> None:
+    folder, config = tmp_path / "in", tmp_path / "plimsoll.yml"
+    folder.mkdir()
+    messages = [{"number": f"n-{n}", "at": "2026-05-21T10:00:00Z"} for n in range(3)]
+    (folder / "a.ndjson").write_text("".join(json.dumps(one) + "\n" for one in messages))
+    config.write_text(MAPPING.format(folder=folder, field="nummer"))
+    pause = Event()
+    with daemon(tmp_path / "state", "--config", str(config)) as running:
+        for _ in range(3_000):
+            if running.counts()["rejected"] == 3:
+                break
+            pause.wait(0.02)
+        ran = plimsoll("rejects", "list", "--url", running.url, "--format", "json")
+        told = json.loads(ran.stdout)
+        assert {one["reason"] for one in told["rejects"]} == {"mapping"}
+        assert [json.loads(one["payload"]) for one in told["rejects"]] == messages[::-1]
+        assert running.end() == 0
+    config.write_text(MAPPING.format(folder=folder, field="number"))
+    with daemon(tmp_path / "state", "--config", str(config)) as running:
+        ran = plimsoll("rejects", "replay", "--source", "file", "--url", running.url)
+        assert (ran.returncode, ran.stdout) == (
+            0,
+            "3 taken, 0 counted before, 0 of no use, 0 still refused, 0 cannot be tried\n",
+        )
+        counts = running.counts()
+        assert (counts["events"], counts["rejected"]) == (3, 3)
