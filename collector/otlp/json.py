@@ -16,7 +16,6 @@ from collector.otlp.records import (
     ATTRIBUTES_READ,
     DEPTH,
     VALUES_READ,
-    Group,
     LogRecord,
     MalformedError,
     Metric,
@@ -26,6 +25,8 @@ from collector.otlp.records import (
     Span,
     Temporality,
     Value,
+    counted,
+    groups_of,
 )
 
 _UNSIGNED_END: Final = 2**64
@@ -180,30 +181,37 @@ _read_array: Final = msgspec.json.Decoder(_Array | None, strict=False)
 _read_pairs: Final = msgspec.json.Decoder(_Pairs | None, strict=False)
 
 
-def logs(body: bytes) -> Request[LogRecord]:
-    """The log records of a request; MalformedError if it is none, or during the walk."""
+def logs(body: bytes, *, most: int) -> Request[LogRecord]:
+    """The log records of a request; MalformedError if it is none, or during the walk;
+    TooManyError if it has over ``most`` resources or scopes."""
     found = _decoded(_read_logs, body).resource_logs or ()
-    count = sum(len(scope.log_records or ()) for one in found for scope in one.scope_logs or ())
-    return Request(count, (Group(_resource(one.resource), _log_records(one)) for one in found))
+    lengths = (len(scope.log_records or ()) for one in found for scope in one.scope_logs or ())
+    return Request(counted(len(found), lengths, most), groups_of(found, _resource, _log_records))
 
 
-def traces(body: bytes) -> Request[Span]:
-    """The spans of a request; MalformedError if it is none, or during the walk."""
+def traces(body: bytes, *, most: int) -> Request[Span]:
+    """The spans of a request; MalformedError if it is none, or during the walk;
+    TooManyError if it has over ``most`` resources or scopes."""
     found = _decoded(_read_traces, body).resource_spans or ()
-    count = sum(len(scope.spans or ()) for one in found for scope in one.scope_spans or ())
-    return Request(count, (Group(_resource(one.resource), _spans(one)) for one in found))
+    lengths = (len(scope.spans or ()) for one in found for scope in one.scope_spans or ())
+    return Request(counted(len(found), lengths, most), groups_of(found, _resource, _spans))
 
 
-def metrics(body: bytes) -> Request[Metric]:
-    """The metrics of a request; MalformedError if it is none, or during the walk."""
+def metrics(body: bytes, *, most: int) -> Request[Metric]:
+    """The metrics of a request; MalformedError if it is none, or during the walk;
+    TooManyError if it has over ``most`` resources or scopes."""
     found = _decoded(_read_metrics, body).resource_metrics or ()
-    count = sum(
-        len(_data(metric)[1].data_points or ())
-        for one in found
-        for scope in one.scope_metrics or ()
-        for metric in scope.metrics or ()
+    return Request(
+        counted(len(found), _lengths(found), most), groups_of(found, _resource, _metrics)
     )
-    return Request(count, (Group(_resource(one.resource), _metrics(one)) for one in found))
+
+
+def _lengths(found: Iterable[_ResourceMetrics]) -> Iterator[int]:
+    for one in found:
+        for scope in one.scope_metrics or ():
+            yield 0
+            for metric in scope.metrics or ():
+                yield len(_data(metric)[1].data_points or ())
 
 
 def _decoded(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
@@ -247,14 +255,16 @@ def _metrics(one: _ResourceMetrics) -> Iterator[Metric]:
     for scope in one.scope_metrics or ():
         for metric in scope.metrics or ():
             shape, data = _data(metric)
+            if not data.data_points:
+                continue
             yield Metric(
                 name=metric.name or "",
                 unit=metric.unit or "",
                 shape=shape,
                 temporality=Temporality.of(data.aggregation_temporality or 0),
                 monotonic=bool(data.is_monotonic),
-                count=len(data.data_points or ()),
-                points=map(_point, data.data_points or ()),
+                count=len(data.data_points),
+                points=map(_point, data.data_points),
             )
 
 
@@ -308,8 +318,8 @@ def _all_unsigned(numbers: list[int] | None) -> tuple[int, ...]:
     return tuple(numbers or ())
 
 
-def _resource(resource: _Resource | None) -> dict[str, Value]:
-    return {} if resource is None else _attributes(resource.attributes or ())
+def _resource(one: _ResourceLogs | _ResourceSpans | _ResourceMetrics) -> dict[str, Value]:
+    return {} if one.resource is None else _attributes(one.resource.attributes or ())
 
 
 def _attributes(pairs: Iterable[_Pair], depth: int = DEPTH) -> dict[str, Value]:

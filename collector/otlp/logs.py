@@ -56,7 +56,8 @@ def lines_of_logs(
 
     MalformedError if the body is no such request, TooManyError over ``limits.queued_events``.
     """
-    request = proto.logs(body) if encoding is Encoding.PROTO else json.logs(body)
+    read = proto.logs if encoding is Encoding.PROTO else json.logs
+    request = read(body, most=limits.queued_events)
     work = Work.on(request.count, "log records", limits=limits, place=place)
     for group in request.groups:
         origin = events.origin(group.resource)

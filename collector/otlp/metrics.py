@@ -62,7 +62,8 @@ def lines_of_metrics(
 ) -> OtlpFormed:
     """The lines of a metrics request; its records are data points. Arguments and errors as in
     ``lines_of_logs``."""
-    request = proto.metrics(body) if encoding is Encoding.PROTO else json.metrics(body)
+    read = proto.metrics if encoding is Encoding.PROTO else json.metrics
+    request = read(body, most=limits.queued_events)
     work = Work.on(request.count, "data points", limits=limits, place=place)
     wanted: dict[str, tuple[MetricRule, ...]] = {}
     for rule in rules.metrics:

@@ -26,7 +26,6 @@ from collector.otlp.records import (
     ATTRIBUTES_READ,
     DEPTH,
     VALUES_READ,
-    Group,
     LogRecord,
     MalformedError,
     Metric,
@@ -36,6 +35,8 @@ from collector.otlp.records import (
     Span,
     Temporality,
     Value,
+    counted,
+    groups_of,
 )
 
 _SHAPES: Final = {
@@ -50,36 +51,38 @@ _Data = pb.Gauge | pb.Sum | pb.Histogram | pb.ExponentialHistogram | pb.Summary
 _Request = TypeVar("_Request", bound=Message)
 
 
-def logs(body: bytes) -> Request[LogRecord]:
-    """The log records of a request; MalformedError if it is none."""
+def logs(body: bytes, *, most: int) -> Request[LogRecord]:
+    """The log records of a request; MalformedError if it is none, TooManyError if
+    it has over ``most`` resources or scopes."""
     found = _parsed(ExportLogsServiceRequest, body).resource_logs
-    count = sum(len(scope.log_records) for one in found for scope in one.scope_logs)
-    groups = (Group(_attributes(one.resource.attributes), _log_records(one)) for one in found)
-    return Request(count, groups)
+    lengths = (len(scope.log_records) for one in found for scope in one.scope_logs)
+    return Request(counted(len(found), lengths, most), groups_of(found, _resource, _log_records))
 
 
-def traces(body: bytes) -> Request[Span]:
-    """The spans of a request; MalformedError if it is none."""
+def traces(body: bytes, *, most: int) -> Request[Span]:
+    """The spans of a request; MalformedError if it is none, TooManyError if
+    it has over ``most`` resources or scopes."""
     found = _parsed(ExportTraceServiceRequest, body).resource_spans
-    count = sum(len(scope.spans) for one in found for scope in one.scope_spans)
-    return Request(
-        count, (Group(_attributes(one.resource.attributes), _spans(one)) for one in found)
-    )
+    lengths = (len(scope.spans) for one in found for scope in one.scope_spans)
+    return Request(counted(len(found), lengths, most), groups_of(found, _resource, _spans))
 
 
-def metrics(body: bytes) -> Request[Metric]:
-    """The metrics of a request; MalformedError if it is none."""
+def metrics(body: bytes, *, most: int) -> Request[Metric]:
+    """The metrics of a request; MalformedError if it is none, TooManyError if
+    it has over ``most`` resources or scopes."""
     found = _parsed(ExportMetricsServiceRequest, body).resource_metrics
-    count = sum(
-        len(data.data_points)
-        for one in found
-        for scope in one.scope_metrics
-        for metric in scope.metrics
-        if (data := _data(metric)) is not None
-    )
     return Request(
-        count, (Group(_attributes(one.resource.attributes), _metrics(one)) for one in found)
+        counted(len(found), _lengths(found), most), groups_of(found, _resource, _metrics)
     )
+
+
+def _lengths(found: Iterable[pb.ResourceMetrics]) -> Iterator[int]:
+    for one in found:
+        for scope in one.scope_metrics:
+            yield 0
+            for metric in scope.metrics:
+                data = _data(metric)
+                yield 0 if data is None else len(data.data_points)
 
 
 def _parsed(kind: type[_Request], body: bytes) -> _Request:
@@ -87,6 +90,10 @@ def _parsed(kind: type[_Request], body: bytes) -> _Request:
         return kind.FromString(body)
     except DecodeError as error:
         raise MalformedError(f"the body is no {kind.DESCRIPTOR.name} in protobuf") from error
+
+
+def _resource(one: ResourceLogs | ResourceSpans | pb.ResourceMetrics) -> dict[str, Value]:
+    return _attributes(one.resource.attributes)
 
 
 def _log_records(one: ResourceLogs) -> Iterator[LogRecord]:
@@ -127,18 +134,20 @@ def _metrics(one: pb.ResourceMetrics) -> Iterator[Metric]:
         for metric in scope.metrics:
             which = metric.WhichOneof("data")
             data = _data(metric)
+            if which is None or data is None or not data.data_points:
+                continue
             yield Metric(
                 name=metric.name,
                 unit=metric.unit,
-                shape=Shape.NONE if which is None else _SHAPES[which],
+                shape=_SHAPES[which],
                 temporality=Temporality.of(getattr(data, "aggregation_temporality", 0)),
                 monotonic=getattr(data, "is_monotonic", False),
-                count=0 if data is None else len(data.data_points),
+                count=len(data.data_points),
                 points=_points(data),
             )
 
 
-def _points(data: _Data | None) -> Iterator[Point]:
+def _points(data: _Data) -> Iterator[Point]:
     match data:
         case pb.Gauge() | pb.Sum():
             return map(_number_point, data.data_points)
@@ -146,9 +155,7 @@ def _points(data: _Data | None) -> Iterator[Point]:
             return map(_histogram_point, data.data_points)
         case pb.ExponentialHistogram():
             return map(_exponential_point, data.data_points)
-        case pb.Summary():
-            return map(_summary_point, data.data_points)
-    return iter(())
+    return map(_summary_point, data.data_points)
 
 
 def _number_point(point: pb.NumberDataPoint) -> Point:

@@ -6,9 +6,10 @@ depth; what lies deeper is None.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -114,6 +115,7 @@ class Metric:
 
 
 Record = TypeVar("Record", LogRecord, Span, Metric)
+Holder = TypeVar("Holder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,34 @@ class Group(Generic[Record]):
 
     resource: Mapping[str, Value]
     records: Iterator[Record]
+
+
+def counted(resources: int, lengths: Iterable[int], most: int) -> int:
+    """How many records there are, of ``lengths`` for each scope or metric. TooManyError if there
+    are more than ``most`` of these, or of resources: a request may hold millions that are empty,
+    and walking them would take half a minute."""
+    total = 0
+    if resources > most:
+        raise TooManyError(f"the request has {resources} resources, the limit is {most}")
+    for place, length in enumerate(lengths):
+        if place >= most:
+            raise TooManyError(f"the request has over {most} scopes or metrics")
+        total += length
+    return total
+
+
+def groups_of(
+    found: Iterable[Holder],
+    resource_of: Callable[[Holder], Mapping[str, Value]],
+    records_of: Callable[[Holder], Iterator[Record]],
+) -> Iterator[Group[Record]]:
+    """A group for each of those found that holds a record: of nothing, a request may hold
+    millions."""
+    for one in found:
+        records = records_of(one)
+        first = next(records, None)
+        if first is not None:
+            yield Group(resource_of(one), chain((first,), records))
 
 
 @dataclass(frozen=True, slots=True)

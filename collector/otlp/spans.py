@@ -27,7 +27,8 @@ def lines_of_traces(
     A span has an identity of its own, its trace's id and its own, which serves everywhere: the
     same span over two ways is one event.
     """
-    request = proto.traces(body) if encoding is Encoding.PROTO else json.traces(body)
+    read = proto.traces if encoding is Encoding.PROTO else json.traces
+    request = read(body, most=limits.queued_events)
     work = Work.on(request.count, "spans", limits=limits, place=place)
     for group in request.groups:
         origin = events.origin(group.resource)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -287,6 +288,33 @@ def test_a_line_that_is_too_long_is_refused_as_such() -> None:
 def test_a_request_with_more_records_than_may_wait_is_refused_whole() -> None:
     with pytest.raises(TooManyError, match="3 log records, the limit is 2"):
         formed(log(), log(), log(), limits=Limits(queued_events=2))
+
+
+@pytest.mark.parametrize("lines_of", [lines_of_logs, lines_of_metrics, lines_of_traces])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"\x0a\x00" * 9, "9 resources, the limit is 5"),
+        (b"\x0a\x12" + b"\x12\x00" * 9, "over 5 scopes"),
+    ],
+)
+def test_a_request_with_nothing_in_it_but_that_many_times_is_refused(
+    lines_of: Callable[..., OtlpFormed], body: bytes, words: str
+) -> None:
+    with pytest.raises(TooManyError, match=words):
+        lines_of(body, Encoding.PROTO, rules=NO_RULES, limits=Limits(queued_events=5))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"resourceLogs":[{},{},{}]}', "3 resources, the limit is 2"),
+        (b'{"resourceLogs":[{"scopeLogs":[{},{},{}]}]}', "over 2 scopes"),
+    ],
+)
+def test_so_is_one_in_json(body: bytes, words: str) -> None:
+    with pytest.raises(TooManyError, match=words):
+        lines_of_logs(body, Encoding.JSON, rules=NO_RULES, limits=Limits(queued_events=2))
 
 
 @pytest.mark.parametrize("encoding", Encoding)
