@@ -25,6 +25,9 @@ PACKED: Final = "codec, size, crc, stored, body"
 # Half of it doubles the number of blobs that a large state keeps; four times it comes near the
 # largest body that packing takes.
 MERGED_BYTES_MAX: Final = 64 << 20
+# Kept cells take some five times as many bytes while they are merged, and merging holds about three
+# copies: 64 MB of them would need a gigabyte for the moment, 4 MB need some 60 MB.
+CELLS_BYTES_MAX: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ def runs(db: sqlite3.Connection, table: Table, *, everything: bool) -> tuple[Run
     newest = "newest_ns" if table == "seen" else "0"
     rows = db.execute(f"SELECT seq, size, {newest} FROM {table} ORDER BY seq").fetchall()
     sizes = [size for _, size, _ in rows]
+    limit = CELLS_BYTES_MAX if table == "cells" else MERGED_BYTES_MAX
     return tuple(
         Run(
             first=rows[part.start][0],
@@ -80,7 +84,7 @@ def runs(db: sqlite3.Connection, table: Table, *, everything: bool) -> tuple[Run
             newest_ns=max(newest_ns for _, _, newest_ns in rows[part]),
             packed=packed(db, table, rows[part.start][0], rows[part.stop - 1][0]),
         )
-        for part in (neighbours(sizes) if everything else tail(sizes))
+        for part in (neighbours(sizes, limit) if everything else tail(sizes, limit))
     )
 
 
