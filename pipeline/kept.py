@@ -80,6 +80,7 @@ _CONSTANT: Final = "constant"
 # the largest size could hold of the smallest others.
 _CONSTANT_MAX: Final = 256 << 20
 _NARROW: Final = ("<u1", "<u2", "<u4")
+_DTYPES: Final = frozenset({"<i8", "<u8", "<f8", "<i4", "<u4", "<i2", "<u2", "|i1", "|u1", "|b1"})
 _CELLS: Final = ("of", "slice", "shown", "count", "failures",
                  "bin_of", "bin_slice", "bin_shown", "bin", "bin_count")  # fmt: skip
 _WIDE: Final = ("sum", "square")
@@ -121,7 +122,7 @@ def decode(body: bytes) -> tuple[Cells, Waiting]:
     """What ``encode`` was given; KeptError if these are other bytes."""
     try:
         part = _decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise KeptError(f"the kept cells cannot be read: {error}") from error
     if not _FIRST_FORMAT <= part.format <= FORMAT:
         raise KeptError(
@@ -193,6 +194,8 @@ def _array(values: npt.NDArray[Any]) -> _Array:
 
 
 def _from(array: _Array) -> npt.NDArray[Any]:
+    if array.dtype not in _DTYPES:  # NumPy would read a whole language here
+        raise ValueError(f"values kept as {array.dtype!r}")
     if not array.kept:
         return np.frombuffer(array.data, array.dtype).reshape(array.shape)
     dtype = np.dtype(array.dtype)
