@@ -243,7 +243,8 @@ class Reject(msgspec.Struct, frozen=True, kw_only=True):
     ``service``, ``version`` and ``track`` say whose it is, so that a release that breaks the
     message format is seen (metric ``event_validity``). ``source`` and ``position`` say where it
     came from: ``kafka:orders/3`` and an offset, ``http`` and its place in the request. With
-    ``original`` the payload is the message as its source has it, before any mapping.
+    ``original`` the payload is the message as its source has it, before any mapping; ``sent_ms``
+    and ``headers`` are what it had beside its payload.
     """
 
     index: int
@@ -259,6 +260,8 @@ class Reject(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     position: int = -1
     original: bool = False
+    sent_ms: int | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Ignored(msgspec.Struct, frozen=True, kw_only=True):

@@ -195,7 +195,9 @@ def _read_odd(row: int, payload: bytes, pile: _Pile, limits: Limits) -> None:
             version=told.version or None,
         )
         made = reject(row, told.original, told.fault, said, limits=limits)
-        pile.rejects.append(msgspec.structs.replace(made, original=True))
+        pile.rejects.append(
+            msgspec.structs.replace(made, original=True, sent_ms=told.sent_ms, headers=told.beside)
+        )
         return
     loose = read_again(payload)
     if not isinstance(loose, Loose):

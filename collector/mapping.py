@@ -111,10 +111,15 @@ class _Refusing:
         limits = self.limits
         most = min(limits.reject_payload_bytes, (limits.line_bytes - _REFUSED_BYTES) // 2)
         payload = context.message.payload or b""
-        line = refused.line(why, payload, most=max(0, most), **owner)
+        line = refused.line(why, payload, most=max(0, most), **owner, **_beside(context.message))
         if len(line) <= limits.line_bytes:
             return line
         return refused.line(replace(why, what=why.what[:_NAME_CHARACTERS]), b"", most=0)
+
+
+def _beside(message: Message) -> dict[str, Any]:
+    """What a message has beside its payload, so that it can be mapped once more."""
+    return {"sent_ms": message.time_ms, "headers": message.headers}
 
 
 def _parse(message: Message, limits: Limits) -> tuple[Any, Fault | None]:

@@ -8,16 +8,20 @@ recorded one alike.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from collector.faults import REMEDIES, Fault, Reason
+from collector.faults import Fault, Reason
 
 TYPE: Final = "plimsoll.refused"
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=TYPE):
+class Refused(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag=TYPE
+):
     """Why a message was refused, and whose it is as far as that could be read."""
 
     reason: Reason
@@ -27,6 +31,8 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=T
     service: str = ""
     version: str = ""
     time: str | int = ""
+    sent_ms: int | None = None
+    headers: dict[str, str] = {}  # base64, too
 
     @property
     def fault(self) -> Fault:
@@ -38,7 +44,13 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=T
         """The message as it was, cut to the limit of its writer."""
         return b64decode(self.payload, validate=True)
 
+    @property
+    def beside(self) -> tuple[tuple[str, bytes], ...]:
+        """The headers that the message had."""
+        return tuple((name, b64decode(text, validate=True)) for name, text in self.headers.items())
 
+
+_NONE: Final[Mapping[str, bytes]] = MappingProxyType({})
 _read: Final = msgspec.json.Decoder(Refused).decode
 
 
@@ -51,9 +63,12 @@ def line(
     service: str = "",
     version: str = "",
     time: str | int = "",
+    sent_ms: int | None = None,
+    headers: Mapping[str, bytes] = _NONE,
 ) -> bytes:
-    """The line of a refused message; ``payload`` is cut to ``most`` bytes."""
-    assert fault.reason in REMEDIES
+    """The line of a refused message; ``payload`` is cut to ``most`` bytes. ``sent_ms`` and
+    ``headers`` are what it had beside its payload, left out where they take more than that."""
+    size = sum(len(name) + len(value) for name, value in headers.items())
     return msgspec.json.encode(
         Refused(
             reason=fault.reason,
@@ -63,6 +78,10 @@ def line(
             service=service,
             version=version,
             time=time,
+            sent_ms=sent_ms,
+            headers={
+                name: b64encode(value).decode() for name, value in headers.items() if size <= most
+            },
         )
     )
 
@@ -71,7 +90,7 @@ def read(payload: bytes) -> Refused | None:
     """The refused message that a line tells of, None if it is no such line."""
     try:
         found = _read(payload)
-        assert isinstance(found.original, bytes)  # raises where it is no base64
+        _ = found.original, found.beside  # raises where it is no base64
     except (msgspec.DecodeError, ValueError):
         return None
     return found

@@ -56,8 +56,7 @@ class _Tally:
 
 class Rejects:
     """The two routes. ``form_of`` gives the form that a source has by now, None for one whose
-    messages are lines of our own already. The headers and the time that a message had beside its
-    payload are not kept with a reject: a form that needs them refuses it once more."""
+    messages are lines of our own already."""
 
     def __init__(
         self,
@@ -176,7 +175,13 @@ class Rejects:
         if form is None:
             # In JSON a line break is a blank; within the intake log it would end the line.
             return (reject.payload.replace(b"\r", b" ").replace(b"\n", b" "),)
-        return form(Message(reject.payload, _place(reject.source, reject.position))).lines
+        message = Message(
+            reject.payload,
+            _place(reject.source, reject.position),
+            dict(reject.headers),
+            reject.sent_ms,
+        )
+        return form(message).lines
 
 
 def _place(source: str, position: int) -> str:

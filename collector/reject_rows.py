@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from analyzers.facts import Reject
 from collector import tally
 from collector.entry import Bounds, Entry
@@ -20,9 +22,10 @@ from collector.faults import Reason
 INT64_MAX: Final = (1 << 63) - 1
 # So many row numbers fit into one statement of every SQLite that Python 3.11 comes with.
 IDS_MAX: Final = 500
+_decode_headers: Final = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...]).decode
 _COLUMNS: Final = (
     "place, reason, detail, payload, time_ns, environment, service, version, track, source, "
-    "position, whole, original"
+    "position, whole, original, sent_ms, headers"
 )
 
 
@@ -72,7 +75,7 @@ def write(db: sqlite3.Connection, seq: int, entry: Entry, bounds: Bounds) -> Non
     newest = entry.rejects[max(0, len(entry.rejects) - bounds.rejects) :]
     db.executemany(
         f"INSERT INTO rejects (seq, stream_ns, {_COLUMNS}) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 seq,
@@ -93,6 +96,8 @@ def write(db: sqlite3.Connection, seq: int, entry: Entry, bounds: Bounds) -> Non
                 len(reject.payload) < bounds.reject_payload_bytes
                 and reject.reason != Reason.TOO_LONG,
                 reject.original,
+                reject.sent_ms,
+                msgspec.msgpack.encode(reject.headers),
             )
             for reject in newest
         ],
@@ -161,10 +166,22 @@ def find(
 
 
 def _kept(row: tuple[object, ...]) -> KeptReject:
-    number, seq, stream_ns, *columns, whole, original = row
-    names = _COLUMNS.replace("place", "index").split(", ")[:-2]
-    reject = Reject(**dict(zip(names, columns, strict=True)), original=bool(original))  # type: ignore[arg-type]  # in the columns' order
+    number, seq, stream_ns, *columns, whole, original, sent_ms, headers = row
+    names = _COLUMNS.replace("place", "index").split(", ")[:-4]
+    reject = Reject(
+        **dict(zip(names, columns, strict=True)),  # type: ignore[arg-type]  # in their order
+        original=bool(original),
+        sent_ms=sent_ms,  # type: ignore[arg-type]
+        headers=_headers(headers),
+    )
     return KeptReject(number, seq, stream_ns, reject, whole=bool(whole))  # type: ignore[arg-type]
+
+
+def _headers(body: object) -> tuple[tuple[str, bytes], ...]:
+    try:
+        return _decode_headers(body)  # type: ignore[arg-type]
+    except (msgspec.DecodeError, TypeError):
+        return ()  # of a damaged file: the form that needs them refuses the message once more
 
 
 def _storable(text: str) -> str:

@@ -16,11 +16,13 @@ CREATE TABLE rejects_2 (
     source      TEXT NOT NULL,     -- '' where nobody brought it, or before this was kept
     position    INTEGER NOT NULL,  -- where it stood in its source; -1: not known
     whole       INTEGER NOT NULL,  -- 0: the payload was cut, and cannot be tried once more
-    original    INTEGER NOT NULL   -- 1: the message as its source has it, to be mapped again
+    original    INTEGER NOT NULL,  -- 1: the message as its source has it, to be mapped again
+    sent_ms     INTEGER,           -- of such a message: the time beside its payload
+    headers     BLOB NOT NULL      -- and its headers, MessagePack
 );
 INSERT INTO rejects_2
     SELECT id, seq, stream_ns, place, reason, detail, payload, time_ns, environment, service,
-           version, track, '', -1, length(payload) < 4096 AND reason <> 'too_long', 0
+           version, track, '', -1, length(payload) < 4096 AND reason <> 'too_long', 0, NULL, x'90'
     FROM rejects ORDER BY id;
 DROP TABLE rejects;
 ALTER TABLE rejects_2 RENAME TO rejects;

@@ -53,7 +53,15 @@ def positions(checkpoint: Checkpoint, **sought: object) -> list[int]:
 
 def test_a_reject_comes_back_with_all_that_was_said_of_it(checkpoint: Checkpoint) -> None:
     told = refusal(
-        7, time_ns=5, environment="e", service="s", version="v", track="canary", original=True
+        7,
+        time_ns=5,
+        environment="e",
+        service="s",
+        version="v",
+        track="canary",
+        original=True,
+        sent_ms=1779357600000,
+        headers=(("release", b"1.42.0"), ("trace", b"\xff")),
     )
     checkpoint.commit(Entry(stream_ns=99, rejects=(told,)))
     (kept,) = checkpoint.kept_rejects(Sought())
@@ -149,16 +157,24 @@ def test_a_cut_or_missing_payload_is_named_as_what_hinders_a_replay(tmp_path: Pa
         checkpoint.commit(Entry(rejects=said))
         cut, missing, whole, long = checkpoint.kept_rejects(Sought())
     assert not long.whole
-    assert "only its first 8 bytes are kept (limits.reject_payload_bytes, limits.line_bytes)" in cut.hindrance
+    assert (
+        "only its first 8 bytes are kept (limits.reject_payload_bytes, limits.line_bytes)"
+        in cut.hindrance
+    )
     assert "its payload is not kept" in missing.hindrance
     assert whole.hindrance == ""
 
 
 def test_a_message_that_a_mapping_refused_is_kept_as_its_source_has_it() -> None:
     message = b'{"theirs": 1}'
-    payload = line(Fault(Reason.MAPPING, "no field"), message, most=4096)
+    fault, headers = Fault(Reason.MAPPING, "no field"), {"release": b"1.42\xff"}
+    payload = line(fault, message, most=4096, sent_ms=7, headers=headers)
     (found,) = decode([payload], attributes=frozenset(), limits=Limits()).rejects
     assert (found.payload, found.original) == (message, True)
+    assert (found.sent_ms, found.headers) == (7, (("release", b"1.42\xff"),))
+    many = line(fault, message, most=20, headers={"h": bytes(100)})
+    (without,) = decode([many], attributes=frozenset(), limits=Limits()).rejects
+    assert (without.payload, without.headers) == (message, ())
     (plain,) = decode([message], attributes=frozenset(), limits=Limits()).rejects
     assert not plain.original
 
