@@ -415,4 +415,5 @@ def test_a_damaged_request_is_read_or_malformed(data: st.DataObject) -> None:
         found = lines_of_metrics(bytes(body), encoding, rules=RULES, limits=LIMITS)
     except MalformedError:
         return
-    decode(found.lines, attributes=frozenset(), limits=LIMITS)
+    batch = decode(found.lines, attributes=frozenset(), limits=LIMITS)
+    assert len(batch.facts) + len(batch.rejects) == len(found.lines)
