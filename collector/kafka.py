@@ -27,6 +27,10 @@ from collector.source import Part, RawBatch, SourceBusyError, SourceError
 # All topics of a cluster are listed for patterns only every so many looks: it may be a long list.
 _LISTED_EVERY: Final = 6
 _RETIRED_MAX: Final = 1_000
+# One message may hold a thousand OTLP records: what is taken is bounded in bytes too. At half of
+# this, batches of ordinary events are smaller than asked for; at double, packed ones are larger.
+_EVENT_BYTES: Final = 1_024
+_SIZE_MIN: Final = 1 << 20
 _MS_PER_S: Final = 1_000
 _NS_PER_MS: Final = 1_000_000
 _OPENED: Final = "opened"
@@ -278,7 +282,10 @@ class KafkaSource:
     ) -> dict[TopicPartition, list[Block]]:
         """Blocks by partition, until there is enough or nothing more is here."""
         appetite = self._appetite
-        appetite.messages, appetite.size = events, self._settings.client.batch_bytes
+        appetite.messages = events
+        appetite.size = min(
+            self._settings.client.batch_bytes, max(_SIZE_MIN, events * _EVENT_BYTES)
+        )
         gathered: dict[TopicPartition, list[Block]] = {}
         timeout_ms = wait_s * _MS_PER_S
         while appetite.messages > 0 and appetite.size > 0:
@@ -305,6 +312,7 @@ class KafkaSource:
                 gathered.setdefault(where, []).extend(blocks)
                 if not connection.blocks:
                     appetite.messages -= len(items)
+                    appetite.size -= sum(len(item.value or b"") for item in items)
             timeout_ms = 0
         return gathered
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Final
@@ -13,6 +14,8 @@ from collector.kafka_lines import Lines
 from collector.source import Part, SourceError
 
 _ID_SHOWN: Final = 8
+# Kafka allows no other topic, so a source "a" knows those of a source "a:b" for strangers.
+_PARTITION: Final = re.compile(r"([A-Za-z0-9._-]{1,249})/([0-9]{1,10})")
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,10 +90,10 @@ class Names:
 
     def partition(self, source: str) -> TopicPartition | None:
         """The partition of a name, None if it is none of ours."""
-        topic, _, number = source.removeprefix(self._prefix).rpartition("/")
-        if not source.startswith(self._prefix) or not topic or not number.isdecimal():
+        if not source.startswith(self._prefix):
             return None
-        return TopicPartition(topic, int(number))
+        found = _PARTITION.fullmatch(source.removeprefix(self._prefix))
+        return TopicPartition(found[1], int(found[2])) if found else None
 
     def kept(self, positions: Mapping[str, str]) -> dict[TopicPartition, str]:
         """The positions of this source's partitions."""

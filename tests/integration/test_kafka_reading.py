@@ -214,6 +214,32 @@ def test_an_old_partition_says_whether_more_is_waiting(kafka_broker: Broker) -> 
         assert not taken.behind["kafka:waiting:waiting/0"]
 
 
+def test_no_more_bytes_are_taken_at_once_than_so_many_events_may_have(
+    kafka_broker: Broker,
+) -> None:
+    topic = kafka_broker.create("large")
+    values = [b'{"n":%d,"pad":"%s"}' % (number, b"x" * 65_000) for number in range(100)]
+    kafka_broker.send(topic, values)
+
+    def form(message: Message) -> Formed:
+        return Formed([b'{"line":%d}' % number for number in range(100)])
+
+    with taking(kafka_broker, "large", topic, form=form) as taken:
+        taken.until(lambda: bool(taken.payloads), events=200, wait_s=5)
+        assert len(taken.payloads) <= 30 * 100
+        taken.to_the_end(100 * 100, events=200)
+
+
+def test_positions_of_another_source_are_not_taken_for_ones_own(kafka_broker: Broker) -> None:
+    topic = kafka_broker.create("mine")
+    kafka_broker.send_events(topic, 3)
+    strangers = {"kafka:mine:x:mine/0": "{}", "kafka:mine:x": "opened", "kafka:mine:x/": "{}"}
+    with taking(kafka_broker, "mine", topic, positions=strangers, start="latest") as taken:
+        taken.once()
+    assert taken.payloads == []
+    assert taken.positions["kafka:mine"] == "opened"
+
+
 def test_a_topic_that_does_not_exist_yet_is_waited_for(kafka_broker: Broker) -> None:
     with taking(kafka_broker, "later", "later") as taken:
         taken.once()
