@@ -112,8 +112,8 @@ class Pulling:
         except SourceError as error:
             self._stopped = str(error)
             self._say(f"{self._source.label} stops: {error}")
-        except ClosedError:
-            pass  # the daemon ends, and what was not taken is read again
+        except ClosedError as error:
+            self._trouble = str(error)  # the daemon ends; what was not taken is read again
         finally:
             if committing is not None and not committing.done():
                 committing.cancel()
