@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib.util
 import platform
 import statistics
 import tempfile
@@ -92,12 +93,10 @@ def kafka_python(broker: Broker, asked: argparse.Namespace) -> Iterator[list[byt
 
 def confluent(broker: Broker, asked: argparse.Namespace) -> Iterator[list[bytes]]:
     """Lines made by our own means of what confluent-kafka gives."""
-    from confluent_kafka import Consumer  # noqa: PLC0415  # an option
-    from confluent_kafka import TopicPartition as Place  # noqa: PLC0415
-
-    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "bench",
+    client: Any = importlib.import_module("confluent_kafka")
+    consumer = client.Consumer({"bootstrap.servers": broker.address, "group.id": "bench",
                          "enable.auto.commit": False, "auto.offset.reset": "error"})  # fmt: skip
-    consumer.assign([Place(TOPIC, number, 0) for number in range(asked.partitions)])
+    consumer.assign([client.TopicPartition(TOPIC, number, 0) for number in range(asked.partitions)])
     try:
         seen = 0
         while seen < asked.events:
@@ -165,9 +164,7 @@ def main() -> None:
         "ours, without blocks": ours_without_blocks,
         "ours": ours,
     }
-    try:
-        import confluent_kafka  # noqa: F401, PLC0415
-    except ImportError:
+    if importlib.util.find_spec("confluent_kafka") is None:
         print("confluent-kafka is not installed: not measured")
     else:
         clients["confluent-kafka"] = confluent
