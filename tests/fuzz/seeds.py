@@ -189,8 +189,8 @@ _SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "mapping": lambda: [_said(_ORDER)],
     "files": _of_files,
     "kafka": _of_records,
-    "cells": lambda: _state("cells"),
-    "seen": lambda: _state("seen"),
+    "cells": lambda: [*_state("cells"), b"\xff\0\0\0"],
+    "seen": lambda: [*_state("seen"), b"\xff\0\0\0"],
     "log": lambda: _state("log"),
     "config": lambda: [_CONFIG],
 }
