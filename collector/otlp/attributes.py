@@ -7,9 +7,10 @@ their value fits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from collector import texts
 from collector.attributes import ATTRIBUTES, NAME_BYTES
@@ -22,8 +23,7 @@ _TRACKS: Final = frozenset({"canary", "baseline"})
 _WELL: Final = frozenset({"ok", "success"})
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """The attributes of one record, told apart: fields of the event, and the rest of them."""
 
     fields: dict[str, Value]
