@@ -92,6 +92,9 @@ def test_every_command_of_the_page_runs_as_it_stands(tmp_path: Path) -> None:
             if line.startswith("plimsoll rejects") and here.running is None:
                 here.run("plimsoll serve --state /var/lib/plimsoll")
             here.run(line)
+    moved, served = tmp_path / "plimsoll-new", tmp_path / "plimsoll"
+    assert (moved / FILE).exists()
+    assert (served / "before-restore-1" / FILE).exists()
 
 
 def test_the_page_names_only_commands_and_options_that_exist() -> None:
