@@ -1,10 +1,10 @@
 """What folding alone costs, by how many attribute sets and how many different values there are.
 
-Sketch: a metric sorts the rows that feed it once for its total and once for each set that occurs,
-0.1 us a row and sort, and as much again to sum up; a metric of values sorts twice for its buckets.
-Catalogue: an order feeds submission, throughput, validity and flow, its confirmation time,
-validity and flow, each with up to three sets: some fifteen sorts, 2 to 3 us an event. Names of
-series are put together in Python, 1 us each: only made-up values have so many that it shows.
+Sketch: facts are numbered once by whose they are, slice and kind, some 30 ns an event; each set
+that occurs then counts its combinations for all metrics, five passes of 1 to 2 ns where a table is
+small enough and a sort of 12 ns where it is not; a metric of values adds up its sums and sorts its
+buckets, 40 ns. Three attributes: 0.3 us. Only words are handled in Python, 1 us each: made-up
+values have so many that it shows.
 Measured: see README.md. The ratio is to one ``numpy.lexsort`` of the same rows by three keys.
 
 Run: ``python -m benchmarks.bench_fold [--events N]``. CPU times, the best of the rounds.

@@ -12,7 +12,7 @@ The job is ``tenant_orders.job``: count, failures, sums and histogram in windows
 ``--keys`` keys, without duplicates. The parts of our path are timed where the turn calls them.
 
 Run: ``python -m benchmarks.bench_path``. ``--catalogue`` judges by the built-in policy instead.
-Peers run in environments of their own (see ``bench_peers``).
+Peers run in environments of their own: ``--orders FILE`` writes the load for ``peer_bytewax``.
 """
 
 from __future__ import annotations
@@ -140,9 +140,13 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=5_000, help="events a second of event time")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--catalogue", action="store_true", help="the built-in policy")
+    parser.add_argument("--orders", type=Path, help="write the first batch there, and end")
     asked = parser.parse_args()
     load = Load(batch=asked.events, keys=asked.keys, rate=asked.rate)
     bodies = [b"\n".join([*lines, b""]) for lines in islice(load.batches(), asked.batches + 1)]
+    if asked.orders is not None:
+        asked.orders.write_bytes(bodies[0])
+        return
     events = asked.batches * asked.events
     given = config.load(None, {})
     if not asked.catalogue:
