@@ -162,6 +162,6 @@ def _ahead(facts: Facts, row: int, last: int) -> Reject:
         index=-1,
         reason="time_ahead_of_stream",
         detail=f"{rfc3339(time_ns)} is more than 30 days ahead of the stream, which has come to "
-        f"{rfc3339(last)}: mend the sender's clock and send it again under another id",
+        f"{rfc3339(last)}: mend the sender's clock and send it again",
         service=facts.service.words[facts.service.codes[row]],
     )

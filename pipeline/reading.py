@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from analyzers.facts import NS_PER_S, Batch, Reject
+import numpy as np
+
+from analyzers.facts import NS_PER_S, Batch, Ints, Reject
 from analyzers.inbox import Inbox
 from analyzers.policy import Policy
 from collector.decode import decode
@@ -82,3 +84,17 @@ class Reader:
         floor_ns = self.seen.floor_ns
         lost = stale(batch, floor_ns, len(payloads)) if floor_ns else []
         return Read(batch, keep_new(batch, self.seen), tuple(lost))
+
+    def remembered(self, read: Read, ahead: Ints) -> Novel:
+        """What is to be remembered of a turn that has refused the new facts in the rows ``ahead``:
+        not these, so that they count when they come again at their time."""
+        if not len(ahead):
+            return read.news
+        self.seen.rewind()
+        batch, refused = read.batch, read.news.batch.facts.key[ahead]
+        # Two words as one item, so that whole identities are compared.
+        item = np.dtype((np.void, refused.dtype.itemsize * 2))
+        keys = np.ascontiguousarray(batch.facts.key).view(item).ravel()
+        rest = ~np.isin(keys, np.ascontiguousarray(refused).view(item).ravel())
+        kept = replace(batch, facts=batch.facts.take(rest), rows=batch.rows[rest])
+        return keep_new(kept, self.seen)

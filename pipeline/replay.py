@@ -221,5 +221,7 @@ def _retake(
                 break
             read = reader.read(turn.payloads, state.stream_ns)
             inbox = read.inbox(clock_ns=turn.clock_ns, hold_ns=turn.hold_ns, retried=turn.retried)
-            alerts += take_turn(state, inbox, policy).alerts
+            delta = take_turn(state, inbox, policy)
+            reader.remembered(read, delta.ahead)
+            alerts += delta.alerts
     return alerts

@@ -87,8 +87,11 @@ def placed(delta: Delta, new: Batch) -> tuple[Reject, ...]:
     )
 
 
-def sourced(rejects: Sequence[Reject], incoming: Sequence[Incoming]) -> tuple[Reject, ...]:
-    """The rejects of a turn with where they came from: which source, and where it stood there."""
+def sourced(
+    rejects: Sequence[Reject], incoming: Sequence[Incoming], *, most: int
+) -> tuple[Reject, ...]:
+    """The rejects of a turn with where they came from: which source, and where it stood there.
+    What was refused only in the light of the stream gets its payload too, ``most`` bytes of it."""
     begins = np.cumsum([0, *(len(one.payloads) for one in incoming)])
 
     def found(reject: Reject) -> Reject:
@@ -96,8 +99,13 @@ def sourced(rejects: Sequence[Reject], incoming: Sequence[Incoming]) -> tuple[Re
             return reject
         place = int(np.searchsorted(begins, reject.index, side="right")) - 1
         brought = incoming[place]
-        position = brought.offset(reject.index - int(begins[place]))
-        return msgspec.structs.replace(reject, source=brought.source, position=position)
+        within = reject.index - int(begins[place])
+        return msgspec.structs.replace(
+            reject,
+            source=brought.source,
+            position=brought.offset(within),
+            payload=reject.payload or brought.payloads[within][:most],
+        )
 
     return tuple(map(found, rejects))
 

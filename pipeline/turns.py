@@ -191,10 +191,13 @@ class KeptTurns:
         delta = take_turn(state, inbox, policy)
         judged_s = clock.monotonic_s() - begun_s
         # 3. all of it goes to disk in one transaction; from there on it has happened
-        rejects = sourced(placed(delta, news.batch), incoming)
+        rejects = sourced(
+            placed(delta, news.batch), incoming, most=policy.limits.reject_payload_bytes
+        )
         turn = RecordedTurn(self._sequence + 1, tuple(payloads), clock_ns, inbox.hold_ns, tried)
         again = tried_again(batch, rejects, incoming)
-        entry = self._entry(turn, delta, news, again, incoming)
+        remembered = self._reader.remembered(read, delta.ahead)
+        entry = self._entry(turn, delta, remembered, again, incoming)
 
         # 4. what the world may know then
         def told(committed_s: float) -> Taken:

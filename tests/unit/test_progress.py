@@ -125,3 +125,29 @@ def test_a_kept_reject_that_is_brought_again_goes_when_it_is_taken_and_stays_whe
     assert taken.answers[0].accepted == 1
     (left,) = checkpoint.rejects()
     assert left.payload == b"more rubbish"
+
+
+def test_what_came_too_far_ahead_is_kept_whole_and_counts_when_its_time_has_come(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    turns = KeptTurns.load(checkpoint, SETTINGS)
+    ahead = json.dumps(event(id="early", time="2026-08-21T00:00:00Z")).encode()
+    orders = [minute("a", number) for number in range(9)]
+    taken = turns.take([Incoming([*orders, ahead, ahead])], None)
+    assert [one.reason for one in taken.answers[0].rejected] == ["time_ahead_of_stream"]
+    (kept,) = checkpoint.rejects()
+    assert kept.payload == ahead
+    # The stream comes there by steps that it believes.
+    for day in (13, 26, 39, 52, 65, 78, 91):
+        time = f"2026-{5 + (21 + day) // 31:02}-{(21 + day) % 28 + 1:02}T00:00:00Z"
+        steps = [json.dumps(event(id=f"s-{day}-{n}", time=time)).encode() for n in range(9)]
+        turns.take([Incoming(steps)], None)
+    taken = turns.take([Incoming([ahead])], None)
+    assert (taken.answers[0].accepted, taken.answers[0].duplicates) == (1, 0)
+    taken = turns.take([Incoming([ahead])], None)
+    assert (taken.answers[0].accepted, taken.answers[0].duplicates) == (0, 1)
+    events = taken.snapshot.tallies.events
+    again = KeptTurns.load(checkpoint, SETTINGS).take([Incoming([ahead])], None)
+    assert again.answers[0].duplicates == 1
+    found = replay([tmp_path / "plimsoll.sqlite"], SETTINGS.policy)
+    assert found.counts.events == events

@@ -91,7 +91,7 @@ def test_a_reject_says_which_source_it_came_from_and_where_it_stood_there() -> N
     ]
     batch = read([payload for one in incoming for payload in one.payloads])
     late = Reject(index=-1, reason="marker_without_start", detail="of long ago")
-    found = sourced([*batch.rejects, late], incoming)
+    found = sourced([*batch.rejects, late], incoming, most=99)
     assert [(one.source, one.position) for one in found] == [
         ("http", 1),
         ("kafka:orders/3", 1201),
