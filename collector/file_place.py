@@ -65,7 +65,7 @@ def read_place(text: str | None) -> Place | None:
         return Place()
     try:
         return msgspec.json.decode(text, type=Place)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         return None
 
 

@@ -61,7 +61,7 @@ class Daemon:
         response = self._ask("GET", path, None, attempts=attempts)
         try:
             return msgspec.json.decode(response.content, type=Verdict)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DaemonError(
                 f"{self.url} does not answer with a verdict ({error}); "
                 "is it a plimsoll daemon of this version?"
@@ -73,7 +73,7 @@ class Daemon:
         response = self._ask("POST", "/v1/markers", body, attempts=ATTEMPTS)
         try:
             answer = msgspec.json.decode(response.content, type=_Answer)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DaemonError(
                 f"{self.url} does not answer as a plimsoll daemon ({error}); look at --url"
             ) from error
@@ -97,7 +97,7 @@ class Daemon:
     def _read(self, response: httpx.Response, kind: type[T]) -> T:
         try:
             return msgspec.json.decode(response.content, type=kind)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DaemonError(
                 f"{self.url} does not answer as a plimsoll daemon of this version ({error}); "
                 "look at --url"
@@ -162,7 +162,7 @@ class _Problem(msgspec.Struct, frozen=True):
 def _problem(response: httpx.Response) -> str:
     try:
         problem = msgspec.json.decode(response.content, type=_Problem)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return f"HTTP {response.status_code}, and not from plimsoll"
     return f"{problem.detail} ({problem.error}, HTTP {response.status_code})"
 

@@ -87,7 +87,7 @@ def read_turns(lines: Iterable[bytes]) -> Iterator[RecordedTurn]:
             continue
         try:
             closing = msgspec.json.decode(text, type=_Closing)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise IntakeLogError(
                 f"line {number} of the intake log closes a turn but is damaged ({error}); "
                 "cut the log before this turn"
