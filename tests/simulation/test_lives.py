@@ -1,4 +1,4 @@
-"""Lives with every fault that is simulated; thousands of them by ``python -m tests.simulation``.
+"""Two hundred lives with every fault that is simulated; more by ``python -m tests.simulation``.
 
 A life that fails names its seed in the test's output, and runs alone with
 ``python -m tests.simulation --seed N --lives 1``.
@@ -14,7 +14,7 @@ import pytest
 
 from tests.simulation.life import lives
 
-LIVES = 20
+LIVES = 50
 
 
 @pytest.mark.parametrize("begin", range(0, 4 * LIVES, LIVES))
