@@ -2,19 +2,21 @@
 
 Slices that have closed are asked for again only when a release opens or is judged anew, and there
 are ever more of them: integers are kept as offsets in as few bytes as those need, a fifth of what
-cells take that are being counted.
+cells take that are being counted. Where there are too many for all of them to be kept slice by
+slice, the oldest are kept by the hour, then by the day; the checkpoint has them as they were.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from analyzers.cells import Cells, merge
+from analyzers.facts import SLICE_S
 from analyzers.moments import Wide
 from analyzers.series import SeriesTable, coded
 
@@ -24,6 +26,11 @@ _COLUMNS: Final = ("of", "slice", "shown", "count", "failures",
 # Neighbouring parts become one up to so many rows of cells and buckets: a part of a million takes
 # some 15 MB, and 100 MB for the moment in which it is looked at.
 ROWS_MAX: Final = 1_000_000
+# Some 60 MB. A quarter of it is an hour of ten thousand keys that all have something in every
+# slice; a distributor with a few hundred keys keeps every slice of its whole retention.
+ROWS_KEPT: Final = 4_000_000
+HOUR: Final = 3_600 // SLICE_S
+DAY: Final = 24 * HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +63,17 @@ def _narrow(values: npt.NDArray[Any]) -> _Narrow:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Cells as narrow columns; ``rows`` counts cells and buckets, ``until`` is the first slice
-    after all that they are shown in."""
+    """Cells as narrow columns; ``rows`` counts cells and buckets. They are shown from ``since`` on
+    and before ``until``, in slices of which ``width`` have become one."""
 
     series: _Narrow
     words: tuple[tuple[Any, ...], ...]
     columns: tuple[_Narrow, ...]
     sums: tuple[_Narrow, ...]
     rows: int
+    since: int
     until: int
+    width: int = 1
 
     def cells(self) -> Cells:
         """The cells as they were."""
@@ -84,7 +93,7 @@ class _Part:
         return sum(one.offsets.nbytes for one in (self.series, *self.columns, *self.sums))
 
 
-def _part(cells: Cells) -> _Part:
+def _part(cells: Cells, width: int = 1) -> _Part:
     table = coded(cells.series)
     sums = (cells.sum.hi, cells.sum.lo, cells.square.hi, cells.square.lo)
     return _Part(
@@ -93,8 +102,19 @@ def _part(cells: Cells) -> _Part:
         columns=tuple(_narrow(getattr(cells, name)) for name in _COLUMNS),
         sums=tuple(map(_narrow, sums)),
         rows=len(cells) + len(cells.bin),
+        since=int(cells.shown.min()),
         until=int(cells.shown.max()) + 1,
+        width=width,
     )
+
+
+def _coarse(cells: Cells, width: int) -> Cells:
+    """The cells with every slice put to the first of the ``width`` slices around it."""
+    slices = {
+        name: getattr(cells, name) // width * width
+        for name in ("slice", "shown", "bin_slice", "bin_shown")
+    }
+    return merge([replace(cells, **slices)])
 
 
 class Archive:
@@ -134,7 +154,11 @@ class Archive:
             return
         new = cells
         rows = len(new) + len(new.bin)
-        while self._parts and self._parts[-1].rows <= rows <= ROWS_MAX - self._parts[-1].rows:
+        while (
+            self._parts
+            and self._parts[-1].width == 1
+            and self._parts[-1].rows <= rows <= ROWS_MAX - self._parts[-1].rows
+        ):
             new = merge([self._parts.pop().cells(), new])
             rows = len(new) + len(new.bin)
         self._parts.append(_part(new))
@@ -145,6 +169,36 @@ class Archive:
             del self._parts[0]
         if not self._parts:
             return
-        old, rest = self._parts[0].cells().split(before)
+        first = self._parts[0]
+        old, rest = first.cells().split(before)
         if len(old):
-            self._parts[0] = _part(merge([rest]))
+            self._parts[0] = _part(merge([rest]), first.width)
+
+    def keep(self, *, since: int, rows: int = ROWS_KEPT) -> None:
+        """Drops what was shown before a slice, an hour of it at a time; makes the oldest of the
+        rest coarser until there are at most ``rows``, or nothing is left to be made coarser."""
+        if self._parts and self._parts[0].since + HOUR <= since:
+            self.forget(since)
+        for width in (HOUR, DAY):
+            while self.rows > rows and self._coarsen(width):
+                continue
+
+    def _coarsen(self, width: int) -> bool:
+        """Makes the oldest part that is finer than ``width`` as coarse as that; whether there was
+        one beside the newest part, which is always kept as it is."""
+        finer = (i for i, part in enumerate(self._parts[:-1]) if part.width < width)
+        place = next(finer, None)
+        if place is None:
+            return False
+        cells, begin = _coarse(self._parts[place].cells(), width), place
+        before = self._parts[place - 1] if place else None
+        if before and before.width == width and before.rows + len(cells) <= ROWS_MAX:
+            cells, begin = merge([before.cells(), cells]), place - 1
+        self._parts[begin : place + 1] = [_part(cells, width)]
+        return True
+
+    @property
+    def fine_from(self) -> int:
+        """The first slice from which on all are kept slice by slice."""
+        coarse = [part.until for part in self._parts if part.width > 1]
+        return max(coarse, default=0)

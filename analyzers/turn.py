@@ -17,21 +17,23 @@ from analyzers import answers
 from analyzers.ahead import AGREED, AHEAD_NS, Admitted, admit, advance, median, within_reach
 from analyzers.alert import firing, resolved
 from analyzers.answers import Waiting, nothing_waiting
+from analyzers.archive import Archive
 from analyzers.arms import replaced, shown_before
 from analyzers.cardinality import Roster
 from analyzers.cells import Cells, Series, as_happened, fold, merge, no_cells
 from analyzers.evidence import EXPECTED_DAYS, Evidence
-from analyzers.facts import NS_PER_S, SLICE_NS, Marker, Reject
+from analyzers.facts import NS_PER_S, SLICE_NS, Marker
 from analyzers.inbox import Counts, Delta, EventTotal, Inbox, Memory
 from analyzers.judge import judge
+from analyzers.orphans import passed_by
 from analyzers.policy import Measure, Policy
+from analyzers.series import coded
 from analyzers.timeline import Deployment, Timeline, timeline
 from analyzers.times import rfc3339
 from analyzers.verdict import Alert, Verdict
 
 __all__ = ["Counts", "Delta", "EventTotal", "Inbox", "Memory", "State", "take_turn"]
 
-_ARCHIVE_PARTS: Final = 64
 _ENDED_KEPT: Final = 20  # ended releases whose evidence stays in memory for the page
 
 
@@ -40,8 +42,8 @@ class State:
 
     def __init__(self) -> None:
         self.memory = Memory()
-        self.sealed: list[Cells] = []
-        self.unsealed: Cells = no_cells()
+        self.sealed = Archive()
+        self._open = [no_cells()]
         self.roster = Roster()
         self.waiting: Waiting = nothing_waiting()
         self.markers: list[Marker] = []
@@ -52,6 +54,23 @@ class State:
         self.begun_anew = False  # this turn found that a broken clock had begun the stream
         self.rooted = True  # False after a restart, until an event comes from where it stood
         self.astray: list[int] = []  # times of events refused since then
+
+    @property
+    def unsealed(self) -> Cells:
+        """The cells of slices that are still open."""
+        if len(self._open) > 1:
+            self._open = [merge(self._open)]
+        return self._open[0]
+
+    @unsealed.setter
+    def unsealed(self, cells: Cells) -> None:
+        self._open = [cells]
+
+    def open(self, cells: Cells) -> None:
+        """Takes in cells; merging them each time would cost as much as all that are open."""
+        self._open.append(cells)
+        if sum(map(len, self._open[1:])) > len(self._open[0]):
+            self._open = [merge(self._open)]
 
     @property
     def counts(self) -> Counts:
@@ -86,7 +105,7 @@ class State:
         everything = merge(list(cells))
         state.roster.learn(everything)
         sealed, state.unsealed = everything.split(state.memory.open_from or 0)
-        state.sealed = [sealed]
+        state.sealed = Archive([sealed])
         state.waiting = answers.forget(
             answers.join(list(waiting)), policy, until_ns=state.memory.settled_ns
         )
@@ -150,14 +169,14 @@ def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
         memory.counts.ignored[kind] = memory.counts.ignored.get(kind, 0) + n
     _count(state, new, policy)
     # 5. markers change the timeline; what they touch is judged anew from the cells
-    state.unsealed = merge([state.unsealed, new])
+    state.open(new)
     touched = _learn(state, inbox.markers)
     if state.begun_anew:
         touched |= {deployment.name for deployment in state.timeline.deployments}
     ticked = closes > open_from
     if ticked:
         memory.open_from = closes
-    rejects += [*_orphans(state), *admitted.rejects]
+    rejects += [*passed_by(state.timeline, state.watermark_ns, memory.orphans), *admitted.rejects]
     for reason in (*(reject.reason for reject in rejects), *inbox.repeated):
         reasons = memory.counts.rejected_by_reason
         reasons[reason] = reasons.get(reason, 0) + 1
@@ -214,7 +233,7 @@ def _admit(state: State, inbox: Inbox) -> Admitted:
 def _begin_anew(state: State) -> None:
     """Forgets where the stream stood: nothing has been judged by more than a few events."""
     everything = merge([as_happened(state.cells())])
-    state.sealed, state.unsealed = [], everything
+    state.sealed, state.unsealed = Archive(), everything
     state.memory.stream_ns = state.memory.open_from = None
     state.memory.settled_ns = 0
     for name in list(state.evidence):
@@ -233,6 +252,8 @@ def _reached(admitted: Admitted, inbox: Inbox, memory: Memory) -> int | None:
         start_ns = max([*times, admitted.start_ns])
         return advance(start_ns, admitted.times, memory.pace)
     times += [] if admitted.end_ns is None else [admitted.end_ns]
+    if inbox.complete:
+        times += memory.pace.leapt  # nothing more will come that could contradict them
     if inbox.complete and inbox.clock_ns is None:
         last = times[0] + AHEAD_NS if times else None
         times += [m.time_ns for m in inbox.markers if last is None or m.time_ns <= last]
@@ -257,10 +278,9 @@ def _count(state: State, cells: Cells, policy: Policy) -> None:
     last = np.zeros(len(cells.series), np.int64)
     np.add.at(events, cells.of, cells.count)
     np.maximum.at(last, cells.of, cells.slice)
-    for i, series in enumerate(cells.series):
-        if series.metric not in flow or [name for name, _ in series.segment] != ["type", "outcome"]:
-            continue
-        total = state.totals.setdefault(series, EventTotal())
+    table = coded(cells.series)
+    for i in table.about(flow, ("type", "outcome")).tolist():
+        total = state.totals.setdefault(table[i], EventTotal())
         total.events += int(events[i])
         total.last_ns = max(total.last_ns, int(last[i]) * SLICE_NS)
 
@@ -276,48 +296,17 @@ def _learn(state: State, markers: tuple[Marker, ...]) -> set[str]:
     return {d.name for d in state.timeline.deployments if before.get(d.name) != d}
 
 
-def _orphans(state: State) -> list[Reject]:
-    """Rejects for markers that belong to no deployment although their time has passed."""
-    passed = state.watermark_ns
-    found = []
-    for marker in state.timeline.orphans:
-        name = f"{marker.environment}\n{marker.service}\n{marker.id}"
-        if passed is None or marker.time_ns >= passed or name in state.memory.orphans:
-            continue
-        state.memory.orphans.add(name)
-        reason, detail = _orphaned(marker, state)
-        payload = msgspec.json.encode(marker)
-        found.append(
-            Reject(index=-1, reason=reason, detail=detail, payload=payload, service=marker.service)
-        )
-    return found
-
-
-def _orphaned(marker: Marker, state: State) -> tuple[str, str]:
-    """Why a marker belongs to no deployment, as a reason and in words."""
-    what = f"{marker.type} of deployment {marker.deployment!r}"
-    owner = next((d for d in state.timeline.deployments if d.name == marker.deployment), None)
-    if owner is None:
-        remedy = "send one, late is fine"
-        return "marker_without_start", f"{what}, which has no deployment.started marker: {remedy}"
-    return "deployment_name_taken", (
-        f"{what} by {marker.service} in {marker.environment}, but that name is the release of "
-        f"{owner.service} in {owner.environment}: give every release a name of its own"
-    )
-
-
 def _seal(state: State, policy: Policy, touched: set[str], *, frontier: int) -> None:
     """Hands the slices that have closed, from ``frontier`` on, to every open release, and keeps
     them."""
     sealed, state.unsealed = state.unsealed.split(state.memory.open_from or 0)
-    if len(sealed):
-        state.sealed.append(sealed)
+    state.sealed.add(sealed)
     touched = touched | _renamed(state, sealed, policy, frontier)
     for name, evidence in state.evidence.items():
         if name not in touched:
             evidence.advance(sealed)
-    if len(state.sealed) > _ARCHIVE_PARTS:
-        state.sealed = [_within(merge(state.sealed), state, policy)]
+    kept = policy.retention_s * NS_PER_S // SLICE_NS
+    state.sealed.keep(since=(state.memory.open_from or 0) - kept)
     for deployment in state.timeline.deployments:
         if deployment.name in touched:
             _reopen(state, deployment, policy)
@@ -354,15 +343,7 @@ def _flow_name(policy: Policy) -> str:
     return next((m.name for m in policy.metrics if m.measure is Measure.FLOW), "")
 
 
-def _within(cells: Cells, state: State, policy: Policy) -> Cells:
-    """The cells inside the retention."""
-    oldest = (state.memory.open_from or 0) - policy.retention_s * NS_PER_S // SLICE_NS
-    return cells.split(oldest)[1]
-
-
 def _evidence(state: State, deployment: Deployment, policy: Policy) -> Evidence:
-    if len(state.sealed) > 1:
-        state.sealed = [merge(state.sealed)]
     version, expected = _baseline(state, deployment, policy)
     evidence = Evidence(deployment, version, policy, expected)
     for cells in state.sealed:

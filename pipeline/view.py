@@ -56,8 +56,7 @@ def open_deployments(state: State, policy: Policy) -> Gauge:
 
 def kept_series(state: State, policy: Policy) -> Gauge:
     """How many series of cells are kept, and how many should be."""
-    names = {series for part in (*state.sealed, state.unsealed) for series in part.series}
-    return Gauge(len(names), policy.limits.series)
+    return Gauge(len(state.roster), policy.limits.series)
 
 
 def _releases(state: State, policy: Policy) -> dict[str, Release]:

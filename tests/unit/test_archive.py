@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzers import archive
-from analyzers.archive import Archive
+from analyzers.archive import DAY, HOUR, Archive
 from analyzers.cells import Cells, fold, merge, no_cells
 from analyzers.moments import Wide
 from tests.facts_of import BEGIN_SLICE, duration, facts_of, flow, policy_of, success
@@ -85,3 +85,56 @@ def test_archived_cells_take_a_fifth_of_the_room() -> None:
     kept = Archive(parts)
     plain = sum(len(part) * 72 + len(part.bin) * 40 + len(part.series) * 48 for part in parts)
     assert kept.nbytes < plain / 4
+
+
+def hours(count: int) -> Archive:
+    """An hour a part, with an order in every slice."""
+    kept = Archive()
+    for hour in range(count):
+        kept.add(merge([cells_of(hour * HOUR + place, [2.0, -1.0]) for place in range(HOUR)]))
+    return kept
+
+
+def totals(kept: Archive) -> dict[tuple[object, ...], tuple[int, int, int]]:
+    """Count, failures and sum of every series."""
+    cells = merge(list(kept))
+    sums = np.array(cells.sum.integers(), object)
+    found: dict[tuple[object, ...], tuple[int, int, int]] = {}
+    for place, series in enumerate(cells.series):
+        mine = cells.of == place
+        counts = int(cells.count[mine].sum()), int(cells.failures[mine].sum())
+        found[tuple(series)] = (*counts, int(sums[mine].sum()))
+    return found
+
+
+def test_beyond_its_rows_the_oldest_is_kept_by_the_hour_and_nothing_is_lost() -> None:
+    kept, before = hours(6), totals(hours(6))
+    fine = kept.rows
+    kept.keep(since=0, rows=fine // 2)
+    assert kept.rows <= fine // 2
+    assert totals(kept) == before
+    assert 0 < kept.fine_from < BEGIN_SLICE + 6 * HOUR
+    shown = np.concatenate([part.shown for part in kept])
+    assert (np.diff(shown[np.argsort(shown)]) >= 0).all()
+    coarse = shown[shown < kept.fine_from // HOUR * HOUR]
+    assert (coarse % HOUR == 0).all()
+
+
+def test_the_newest_part_is_kept_slice_by_slice_whatever_the_limit() -> None:
+    kept = hours(3)
+    kept.keep(since=0, rows=0)
+    newest = list(kept)[-1]
+    assert len(np.unique(newest.shown)) == HOUR
+
+
+def test_what_becomes_coarser_still_takes_new_cells() -> None:
+    kept = hours(2)
+    kept.keep(since=0, rows=1)
+    for hour in range(2, 5):
+        kept.add(merge([cells_of(hour * HOUR + place, [2.0, -1.0]) for place in range(HOUR)]))
+        kept.keep(since=0, rows=1)
+    assert totals(kept) == totals(hours(5))
+    last = 0
+    for part in kept:
+        assert part.shown.min() >= last // DAY * DAY
+        last = int(part.shown.max())
