@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from collector.checkpoint import Checkpoint, Entry
+from collector.keeping.checkpoint import Checkpoint, Entry
 
 CELLS = 10_000
 BINS_A_CELL = 6

@@ -29,11 +29,11 @@ import msgspec
 
 from analyzers.facts import Batch
 from analyzers.policy import DEFAULT_SEGMENTS, Limits
-from collector.decode import _each, decode
-from collector.novelty import Seen, keep_new
-from collector.said import Said
+from collector.decoding.decode import _each, decode
+from collector.decoding.said import Said
+from collector.novelty.novel import Seen, keep_new
 
-CHUNK = 16_384  # as ``collector.files`` cuts a stream
+CHUNK = 16_384  # as ``collector.files.recorded`` cuts a stream
 ROUNDS = 5
 ATTRIBUTES = frozenset(name for names in DEFAULT_SEGMENTS for name in names)
 

@@ -38,12 +38,12 @@ from kafka import KafkaConsumer, TopicPartition
 from analyzers.cells import fold
 from analyzers.policy import Limits
 from benchmarks.tenant_orders import Load, job
-from collector import kafka_client
-from collector.decode import decode
-from collector.kafka import KafkaSource
-from collector.kafka_blocks import Block
-from collector.kafka_lines import Lines
-from collector.kafka_settings import KafkaSettings
+from collector.decoding.decode import decode
+from collector.kafka import client as kafka_client
+from collector.kafka.blocks import Block
+from collector.kafka.lines import Lines
+from collector.kafka.settings import KafkaSettings
+from collector.kafka.source import KafkaSource
 from tests.kafka_broker import Broker
 
 TOPIC: Final = "orders"

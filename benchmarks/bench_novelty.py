@@ -19,8 +19,8 @@ import time
 import numpy as np
 
 from analyzers.facts import NS_PER_S
-from collector.identity_blobs import packed
-from collector.seen import Seen
+from collector.novelty.blobs import packed
+from collector.novelty.seen import Seen
 
 BATCH = 16_384
 NOON_NS = 1_779_364_800 * NS_PER_S

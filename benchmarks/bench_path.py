@@ -35,7 +35,7 @@ from typing import Any, Final
 from benchmarks.json_columns import by_msgspec, by_polars, by_pyarrow
 from benchmarks.plain_loops import MsgspecLoop, OrjsonLoop
 from benchmarks.tenant_orders import Load, job
-from collector.checkpoint import Checkpoint
+from collector.keeping.checkpoint import Checkpoint
 from pipeline import config
 from pipeline.config.settings import Settings
 from pipeline.pieces import Incoming
@@ -48,8 +48,8 @@ PARTS: Final = (
     ("analyzers.turn", "fold", "fold"),
     ("pipeline.turns", "take_turn", "turn, with fold"),
     ("pipeline.turns", "encode_turn", "intake log joined"),
-    ("collector.turn_rows", "packed", "packed"),
-    ("collector.checkpoint.Checkpoint", "commit", "committed, with packing"),
+    ("collector.keeping.turn_rows", "packed", "packed"),
+    ("collector.keeping.checkpoint.Checkpoint", "commit", "committed, with packing"),
     ("pipeline.kept", "encode", "cells as bytes"),
 )
 CHECKPOINT: Final = ("intake log joined", "committed, with packing", "cells as bytes")

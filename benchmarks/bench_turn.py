@@ -27,7 +27,7 @@ from analyzers.facts import SLICE_NS, Facts, Marker, concat
 from analyzers.policy import Limits, Policy
 from analyzers.turn import Inbox, State, take_turn
 from benchmarks.bench_decode import CHUNK, orders
-from collector.decode import decode
+from collector.decoding.decode import decode
 from pipeline import config
 from pipeline.replay import replay
 

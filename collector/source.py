@@ -53,7 +53,7 @@ Form: TypeAlias = Callable[[Message], Formed]
 class Part:
     """What was read of one partition or file.
 
-    ``source`` names it in the checkpoint and in rejects (``kafka:orders/3``, ``file:/in/a.ndjson``);
+    ``source`` names it in the checkpoint and in rejects (``kafka:orders/3``, ``file:/in/a``);
     ``offsets`` (n,) says where each of n payloads stood; ``before`` and ``after`` are the positions
     around it (``before`` None at its very first reading). ``behind``: more was waiting there than
     was read, so what the stream knows of it may be old. Without payloads it only says the latter.

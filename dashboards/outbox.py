@@ -4,7 +4,7 @@ The notice was queued in the transaction of the turn that caused it. Here it goe
 the turn: a receiver that is slow or down delays only its own notices. Order is kept for each
 deployment and channel, because the store offers only the oldest waiting notice of each; the
 idempotency key lets a receiver drop what it gets twice after a crash. No clock is read here, and
-the store is known by its shape alone: ``collector.checkpoint.Checkpoint`` has it.
+the store is known by its shape alone: ``collector.keeping.checkpoint.Checkpoint`` has it.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from analyzers.inbox import Memory
 from analyzers.times import rfc3339
-from collector import copies
-from collector.checkpoint import FILE, Checkpoint, CheckpointError, Corrupt
+from collector.keeping import copies
+from collector.keeping.checkpoint import FILE, Checkpoint, CheckpointError, Corrupt
 from pipeline import render
 
 # Below this a copy is over before a bar is drawn.

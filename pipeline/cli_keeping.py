@@ -81,7 +81,7 @@ def list_rejects(
 
     Works beside a running daemon.
     """
-    from collector.checkpoint import Sought
+    from collector.keeping.checkpoint import Sought
     from pipeline import clock, daemon_client, rejects_command
 
     if url and state:
@@ -129,7 +129,7 @@ def replay_rejects(
     They go through the running daemon. What is taken is a reject no more and counts exactly once;
     what is still refused stays, with the reason of now. Exit code: 0, or 1 if something stays.
     """
-    from collector.reject_list import Tried
+    from collector.keeping.reject_list import Tried
     from pipeline import clock, daemon_client, rejects_command
 
     terminal = sys.stderr.isatty()

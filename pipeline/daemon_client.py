@@ -14,10 +14,10 @@ import httpx
 import msgspec
 
 from analyzers.verdict import Verdict
-from collector.reject_list import RejectList, Replayed, Tried
+from collector.keeping.reject_list import RejectList, Replayed, Tried
 
 if TYPE_CHECKING:
-    from collector.checkpoint import Sought
+    from collector.keeping.checkpoint import Sought
 
 T = TypeVar("T")
 

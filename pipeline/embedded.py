@@ -16,7 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 from analyzers.facts import SLICE_NS
 from analyzers.policy import Limits
-from collector.waiting import Answer, ClosedError, Request, WaitingRoom
+from collector.posted.waiting import Answer, ClosedError, Request, WaitingRoom
 from dashboards.api.page_data import Evidence
 from dashboards.snapshot import Distribution, Gauge, Snapshot, Vitals
 from pipeline.clock import StreamClock

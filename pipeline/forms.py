@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from collector.files_settings import FilesSettings
+from collector.files.settings import FilesSettings
 from collector.source import Form
 from pipeline.config.sources import SourceSettings
 

@@ -46,8 +46,8 @@ class _Closing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def encode_turn(turn: RecordedTurn) -> bytes:
     r"""The lines of a turn, its closing line last, each ended by a line break.
 
-    Payloads hold no line breaks (``collector.bodies`` sees to it). One that starts like a closing
-    line gets a blank in front, which JSON does not mind: no client can close a turn.
+    Payloads hold no line breaks (``collector.posted.bodies`` sees to it). One that starts like a
+    closing line gets a blank in front, which JSON does not mind: no client can close a turn.
 
     >>> encode_turn(RecordedTurn(1, (b'{"id":"o-1"}',), None))
     b'{"id":"o-1"}\n{"type":"plimsoll.turn","sequence":1,"payloads":1,"clock_ns":null}\n'

@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from collector.reject_list import RejectList, Replayed
-from collector.waiting import Answer
+from collector.keeping.reject_list import RejectList, Replayed
+from collector.posted.waiting import Answer
 from dashboards.api.openapi import OPERATIONS, Answered, Operation, Parameter
 from pipeline.mark import NewMarker
 

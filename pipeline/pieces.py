@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 
 from analyzers.facts import Ints
-from collector.entry import Move
-from collector.waiting import Answer, Rejected, Request
+from collector.keeping.entry import Move
+from collector.posted.waiting import Answer, Rejected, Request
 
 
 @dataclass(frozen=True, slots=True)

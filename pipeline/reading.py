@@ -11,8 +11,8 @@ import numpy as np
 from analyzers.facts import NS_PER_S, Batch, Ints, Reject
 from analyzers.inbox import Inbox
 from analyzers.policy import Policy
-from collector.decode import decode
-from collector.novelty import Novel, Seen, keep_new
+from collector.decoding.decode import decode
+from collector.novelty.novel import Novel, Seen, keep_new
 from pipeline.config.inputs import HORIZON_S
 from pipeline.request_answers import stale
 from pipeline.strangers import refuse_strangers

@@ -12,8 +12,8 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from analyzers.times import rfc3339
-from collector.checkpoint import Checkpoint, CheckpointError, Sought
-from collector.reject_list import ListedReject, Named, RejectList, Replayed, Tried, listed
+from collector.keeping.checkpoint import Checkpoint, CheckpointError, Sought
+from collector.keeping.reject_list import ListedReject, Named, RejectList, Replayed, Tried, listed
 from pipeline import render
 from pipeline.daemon_client import Daemon
 

@@ -20,10 +20,10 @@ from analyzers.facts import Batch, Marker, Reject, concat, no_facts
 from analyzers.policy import Policy
 from analyzers.turn import Inbox, State, take_turn
 from analyzers.verdict import Alert, Verdict
-from collector import files
-from collector.checkpoint import Checkpoint
-from collector.faults import Reason
-from collector.novelty import Seen, keep_new
+from collector.decoding.faults import Reason
+from collector.files import recorded as files
+from collector.keeping.checkpoint import Checkpoint
+from collector.novelty.novel import Seen, keep_new
 from pipeline.config.inputs import Deduplication
 from pipeline.intake_log import decode_turn
 from pipeline.reading import Knows, Reader

@@ -10,9 +10,10 @@ from typing import Final
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from collector import files, times
-from collector.checkpoint import CheckpointError
-from collector.faults import Fault
+from collector.decoding import times
+from collector.decoding.faults import Fault
+from collector.files import recorded as files
+from collector.keeping.checkpoint import CheckpointError
 from pipeline import config, render, replay
 from pipeline.intake_log import IntakeLogError
 from pipeline.replay import Replayed

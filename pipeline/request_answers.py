@@ -15,8 +15,8 @@ import numpy as np
 
 from analyzers.facts import Batch, Reject
 from analyzers.inbox import Delta
-from collector.entry import RefusedAgain
-from collector.waiting import Answer, Rejected
+from collector.keeping.entry import RefusedAgain
+from collector.posted.waiting import Answer, Rejected
 from pipeline.pieces import Incoming
 
 _ACCEPTED: Final = 0

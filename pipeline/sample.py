@@ -22,10 +22,10 @@ from analyzers.cells import fed_by
 from analyzers.facts import OK, Facts, Marker
 from analyzers.policy import Measure, Policy
 from analyzers.times import rfc3339
-from collector.decode import decode
-from collector.faults import REMEDIES, Reason
-from collector.files import FilesError, read
-from collector.mapping_terms import Mapped
+from collector.decoding.decode import decode
+from collector.decoding.faults import REMEDIES, Reason
+from collector.files.recorded import FilesError, read
+from collector.mapping.terms import Mapped
 from collector.source import Form, Formed
 from pipeline.config import Settings
 from pipeline.sample_messages import json_of, message_of, unused_fields, used_fields

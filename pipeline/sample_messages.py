@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.mapping_terms import Mapped, Root
-from collector.mapping_terms import Path as Way
+from collector.mapping.terms import Mapped, Root
+from collector.mapping.terms import Path as Way
 from collector.source import Message
 
 _DEPTH_MAX: Final = 12

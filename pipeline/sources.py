@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from collector.posted.waiting import Answer, ClosedError, WaitingRoom
 from collector.source import Part, RawBatch, Source, SourceBusyError, SourceError
-from collector.waiting import Answer, ClosedError, WaitingRoom
 from dashboards.snapshot import SourceVitals
 
 # A batch fills a turn. Half as many cost a tenth more of a core, twice as many are cut in two.

@@ -20,7 +20,7 @@ from analyzers.facts import NS_PER_S, SLICE_NS, Facts, Marker
 from analyzers.times import epoch_ns
 from analyzers.turn import Delta, State, take_turn
 from analyzers.verdict import Alert, Verdict
-from collector.checkpoint import (
+from collector.keeping.checkpoint import (
     Checkpoint,
     CheckpointError,
     Entry,
@@ -28,7 +28,7 @@ from collector.checkpoint import (
     NewNotice,
     Unavailable,
 )
-from collector.novelty import Novel, Seen, SeenDamagedError, merged
+from collector.novelty.novel import Novel, Seen, SeenDamagedError, merged
 from dashboards.api.page_data import Evidence
 from dashboards.outbox import key_of, payload_of
 from dashboards.snapshot import Gauge, Snapshot

@@ -23,13 +23,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from collector.checkpoint import Bounds, Checkpoint, CheckpointError
-from collector.intake import Intake
+from collector.keeping.checkpoint import Bounds, Checkpoint, CheckpointError
 from collector.otlp import http as otlp_http
 from collector.otlp.door import Door
-from collector.reject_routes import Rejects
+from collector.posted.intake import Intake
+from collector.posted.reject_routes import Rejects
+from collector.posted.waiting import WaitingRoom
 from collector.source import Source
-from collector.waiting import WaitingRoom
 from dashboards import exposition, page
 from dashboards.api import openapi, page_data, probes, verdicts
 from dashboards.api.answers import SafeHeaders, on_http_error, on_mistake
@@ -177,9 +177,9 @@ def application(
 def sources(given: Settings, room: WaitingRoom, *, say: Say) -> list[Pulling]:
     """What is read beside what is posted, each with its patience."""
     # Imported here: a daemon that only listens needs no Kafka client.
-    from collector.following import FilesSource  # noqa: PLC0415
-    from collector.kafka import KafkaSource  # noqa: PLC0415
-    from collector.kafka_settings import KafkaSettings  # noqa: PLC0415
+    from collector.files.following import FilesSource  # noqa: PLC0415
+    from collector.kafka.settings import KafkaSettings  # noqa: PLC0415
+    from collector.kafka.source import KafkaSource  # noqa: PLC0415
 
     limits = given.policy.limits
     found = []

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from collector import refused
-from collector.faults import Fault
-from collector.kafka import KafkaSource
-from collector.kafka_settings import KafkaClient, KafkaSettings
+from collector.decoding import refused
+from collector.decoding.faults import Fault
+from collector.kafka.settings import KafkaClient, KafkaSettings
+from collector.kafka.source import KafkaSource
 from collector.source import SourceBusyError
 from tests.kafka_broker import Broker
 

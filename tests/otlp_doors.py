@@ -18,12 +18,12 @@ from starlette.applications import Starlette
 
 from analyzers.facts import Batch
 from analyzers.policy import Limits
-from collector.decode import decode
+from collector.decoding.decode import decode
 from collector.otlp import grpc as grpc_door
 from collector.otlp.door import Door
 from collector.otlp.http import routes
 from collector.otlp.rules import OtlpRules
-from collector.waiting import Answer, Rejected, Request, WaitingRoom
+from collector.posted.waiting import Answer, Rejected, Request, WaitingRoom
 
 WAIT_S = 60.0
 

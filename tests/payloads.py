@@ -7,7 +7,7 @@ from typing import Any
 
 from analyzers.facts import Batch
 from analyzers.policy import Limits
-from collector.decode import decode
+from collector.decoding.decode import decode
 
 
 def event(**changes: Any) -> dict[str, Any]:

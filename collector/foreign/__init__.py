@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from collector.decoding.said import Loose
 from collector.foreign import (
     argocd,
     cdevents,
@@ -20,7 +21,6 @@ from collector.foreign import (
 )
 from collector.foreign.cloudevents import Understood
 from collector.foreign.kinds import Other
-from collector.said import Loose
 
 __all__ = ["Other", "Understood", "has_own_fields", "understood"]
 

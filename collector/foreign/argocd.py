@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from collector.decoding.said import Loose
 from collector.foreign.kinds import Other, other
 from collector.foreign.release import FAILED, FINISHED, OK, STARTED, environment_of, marker
 from collector.foreign.values import inner, name, text, value
-from collector.said import Loose
 
 _ANNOTATION: Final = "plimsoll/"
 _GROUP: Final = "argoproj.io/"

@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
+from collector.decoding.said import Loose
 from collector.foreign.kinds import Other, other
 from collector.foreign.release import FAILED, FINISHED, OK, ROLLED_BACK, STARTED, marker
 from collector.foreign.values import inner, name, text, value
-from collector.said import Loose
 
 _PREFIX: Final = "dev.cdevents."
 _CUSTOM: Final = "dev.cdeventsx."

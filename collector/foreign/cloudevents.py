@@ -13,10 +13,10 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from collector.faults import Fault, Reason, quote
+from collector.decoding.faults import Fault, Reason, quote
+from collector.decoding.said import UNREADABLE, Loose
 from collector.foreign.kinds import Other
 from collector.foreign.values import last_segment, text
-from collector.said import UNREADABLE, Loose
 
 Understood: TypeAlias = Loose | Other | Fault | None
 

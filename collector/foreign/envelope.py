@@ -10,9 +10,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from collector.decoding.markers import is_marker
+from collector.decoding.said import NO_ATTRIBUTES, UNREADABLE, Said
 from collector.foreign.values import last_segment
-from collector.markers import is_marker
-from collector.said import NO_ATTRIBUTES, UNREADABLE, Said
 
 _HINT: Final = b'"specversion"'
 

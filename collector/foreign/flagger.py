@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from collector.decoding.said import Loose
 from collector.foreign.kinds import Other, other
 from collector.foreign.release import (
     FAILED,
@@ -24,7 +25,6 @@ from collector.foreign.release import (
     marker,
 )
 from collector.foreign.values import inner, name, text
-from collector.said import Loose
 
 _WEIGHT: Final = re.compile(r"Advance \S+ canary weight (\d{1,6})")
 _WHOLE: Final = 100  # Flagger's weights are percent unless its maximum weight is changed

@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+from collector.decoding.said import Loose
 from collector.foreign.kinds import Other, other
 from collector.foreign.release import FAILED, FINISHED, OK, STARTED, marker
 from collector.foreign.values import inner, name, text, value, version_of, word
-from collector.said import Loose
 
 # `inactive` says that a later deployment has taken over: nothing that its own release did.
 _STATES: Final = {

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from collector.decoding.said import Loose
 from collector.foreign.kinds import Other, other
 from collector.foreign.release import FAILED, FINISHED, OK, STARTED, marker
 from collector.foreign.values import inner, last_segment, name, text, value, version_of, word
-from collector.said import Loose
 
 # Others, as `blocked` and `skipped`, are those of a deployment that has not touched anything.
 _STATUSES: Final = {

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from collector.decoding.said import Loose
 from collector.foreign.kinds import Other, other
 from collector.foreign.release import STARTED, marker
 from collector.foreign.values import name, text
-from collector.said import Loose
 
 _TAG: Final = re.compile(r"([A-Za-z_]{1,32})[:=](.+)", re.DOTALL)
 _TAGS_READ: Final = 64

@@ -11,8 +11,8 @@ import json
 from typing import Final
 from urllib.parse import parse_qs
 
+from collector.decoding.said import UNREADABLE, Loose, read, read_again
 from collector.foreign import Other, has_own_fields, kinds, understood
-from collector.said import UNREADABLE, Loose, read, read_again
 
 _FORM_FIELDS: Final = 16  # GitHub sends one
 

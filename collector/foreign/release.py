@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from collector.decoding.markers import STRATEGIES
+from collector.decoding.said import Loose
 from collector.foreign.values import inner, text
-from collector.markers import STRATEGIES
-from collector.said import Loose
 
 STARTED: Final = "deployment.started"
 SHIFTED: Final = "deployment.shifted"

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from collector.decoding.said import Loose, read_again
 from collector.foreign import understood
-from collector.said import Loose, read_again
 
 _PREFIX: Final = "sha256="
 _SIGNATURE: Final = "x-hub-signature-256"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final
 
-from collector.texts import TEXT_BYTES, is_unicode
+from collector.decoding.texts import TEXT_BYTES, is_unicode
 
 # Three numbers with dots: 1.42.0, v2.0.1-rc.3. A branch is hardly ever called so, a tag mostly.
 _VERSION: Final = re.compile(r"v?\d+\.\d+\.\d+(?:[-+.][0-9A-Za-z.+-]*)?")

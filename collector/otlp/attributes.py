@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from collector import texts
-from collector.attributes import ATTRIBUTES, NAME_BYTES
+from collector.decoding import texts
+from collector.decoding.attributes import ATTRIBUTES, NAME_BYTES
 from collector.otlp.records import Value
 from collector.otlp.rules import Naming
 

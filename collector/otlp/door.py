@@ -18,7 +18,7 @@ from collector.otlp.logs import lines_of_logs
 from collector.otlp.metrics import lines_of_metrics
 from collector.otlp.rules import Encoding, OtlpRules, Signal
 from collector.otlp.spans import lines_of_traces
-from collector.waiting import Answer, Reading, WaitingRoom
+from collector.posted.waiting import Answer, Reading, WaitingRoom
 
 LINES_OF: Final = MappingProxyType(
     {

@@ -18,8 +18,8 @@ from typing import Final
 import msgspec
 
 from analyzers.policy import DEFAULT_SEGMENTS, Limits
-from collector import refused
-from collector.faults import Fault, Reason, quote
+from collector.decoding import refused
+from collector.decoding.faults import Fault, Reason, quote
 from collector.otlp.attributes import Reading, fits, flag, number, outcome, text
 from collector.otlp.records import LogRecord, Point, Span, TooManyError, Value
 from collector.otlp.rules import PREFIX

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from analyzers.policy import Limits
-from collector import refused
-from collector.faults import Fault, Reason
+from collector.decoding import refused
+from collector.decoding.faults import Fault, Reason
 from collector.otlp.door import LINES_OF, Counts, Tally
 from collector.otlp.records import MalformedError, TooManyError
 from collector.otlp.rules import Encoding, OtlpRules, Signal

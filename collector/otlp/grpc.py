@@ -15,12 +15,12 @@ from typing import Final, NoReturn
 import grpc
 import grpc.aio
 
-from collector.bodies import BodyError, BodyTooLargeError, Unpacker
 from collector.otlp import replies
 from collector.otlp.door import Door
 from collector.otlp.records import MalformedError, TooManyError
 from collector.otlp.rules import Encoding, Signal
-from collector.waiting import RETRY_AFTER_S, BusyError, ClosedError
+from collector.posted.bodies import BodyError, BodyTooLargeError, Unpacker
+from collector.posted.waiting import RETRY_AFTER_S, BusyError, ClosedError
 
 _SERVICES: Final = {
     Signal.LOGS: "opentelemetry.proto.collector.logs.v1.LogsService",

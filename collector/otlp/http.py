@@ -15,19 +15,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from collector.bodies import (
+from collector.otlp import replies
+from collector.otlp.door import Door, Outcome
+from collector.otlp.records import MalformedError, TooManyError
+from collector.otlp.rules import Encoding, Signal
+from collector.posted.bodies import (
     BodyBrokenError,
     BodyError,
     BodyTooLargeError,
     Unpacker,
     discard,
 )
-from collector.intake import RefusalError, _check_origin
-from collector.otlp import replies
-from collector.otlp.door import Door, Outcome
-from collector.otlp.records import MalformedError, TooManyError
-from collector.otlp.rules import Encoding, Signal
-from collector.waiting import RETRY_AFTER_S, BusyError, ClosedError, Reading
+from collector.posted.intake import RefusalError, _check_origin
+from collector.posted.waiting import RETRY_AFTER_S, BusyError, ClosedError, Reading
 
 _MEDIA_TYPES: Final = {
     Encoding.PROTO: "application/x-protobuf",

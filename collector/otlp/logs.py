@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from analyzers.policy import Limits
-from collector.markers import is_marker
+from collector.decoding.markers import is_marker
 from collector.otlp import events, json, proto
 from collector.otlp.attributes import number, reading, text
 from collector.otlp.events import NOT_WANTED, Origin, OtlpFormed, RefusedError, Work

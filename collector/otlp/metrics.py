@@ -32,7 +32,7 @@ from types import MappingProxyType
 from typing import Final
 
 from analyzers.policy import Limits
-from collector.faults import Reason, quote
+from collector.decoding.faults import Reason, quote
 from collector.otlp import events, json, proto
 from collector.otlp.attributes import reading, text
 from collector.otlp.events import NOT_WANTED, Event, Origin, OtlpFormed, RefusedError, Work

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from analyzers.policy import Limits
-from collector.faults import Reason
+from collector.decoding.faults import Reason
 from collector.otlp import events, json, proto
 from collector.otlp.attributes import reading, text
 from collector.otlp.events import NOT_WANTED, Origin, OtlpFormed, RefusedError, Work

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from collector.mapping_terms import CONDITIONS, Condition, MappingError, Path, path
+from collector.mapping.terms import CONDITIONS, Condition, MappingError, Path, path
 from pipeline.config.document import Fields, Unreadable
 from pipeline.config.faults import joined
 from pipeline.config.fields import Key, Place, Reader, flag, section, several, text

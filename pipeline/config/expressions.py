@@ -1,14 +1,14 @@
 """How one field of an event is taken from a foreign message, as a configuration writes it.
 
 The keys of an expression and of a condition, turned into the values of
-``collector.mapping_terms``. What an expression means when messages come is said there.
+``collector.mapping.terms``. What an expression means when messages come is said there.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final, Literal, TypeVar
 
-from collector.mapping_terms import (
+from collector.mapping.terms import (
     CHOICES,
     JOINED_PARTS,
     NUMBER_END,

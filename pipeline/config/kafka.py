@@ -25,7 +25,7 @@ from pipeline.config.fields import (
 )
 
 if TYPE_CHECKING:
-    from collector.kafka_settings import KafkaSecurity, KafkaSettings, Mechanism, Protocol, Start
+    from collector.kafka.settings import KafkaSecurity, KafkaSettings, Mechanism, Protocol, Start
 
 BROKERS_MAX: Final = 100
 TOPICS_MAX: Final = 1_000
@@ -79,7 +79,7 @@ def _read_start(place: Place) -> Start | None:
     if isinstance(node, Scalar):
         if node.text in _BEGINNINGS:
             return _BEGINNINGS[node.text]
-        from collector.times import parse
+        from collector.decoding.times import parse
 
         found = parse(node.text)
         if isinstance(found, int):
@@ -195,7 +195,7 @@ SECURITY_KEYS: Final[tuple[Key[Any], ...]] = (
 def kafka_settings(here: Section, path: Callable[[str], Path]) -> KafkaSettings | None:
     """The settings of a Kafka source, None after reporting what is wrong with them; its name and
     form are the caller's to give."""
-    from collector.kafka_settings import KafkaClient, KafkaSecurity, KafkaSettings
+    from collector.kafka.settings import KafkaClient, KafkaSecurity, KafkaSettings
 
     before = len(here.place.faults.found)
     brokers, topics, patterns = BROKERS.of(here), TOPICS.of(here), PATTERNS.of(here)
@@ -228,7 +228,7 @@ def kafka_settings(here: Section, path: Callable[[str], Path]) -> KafkaSettings 
 
 
 def _security(here: Section, path: Callable[[str], Path]) -> KafkaSecurity | None:
-    from collector.kafka_settings import KafkaSecurity
+    from collector.kafka.settings import KafkaSecurity
 
     before = len(here.place.faults.found)
     username, mechanism = USERNAME.of(here), MECHANISM.of(here)

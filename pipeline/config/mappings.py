@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from analyzers.policy import Limits
-from collector.mapping_terms import (
+from collector.mapping.terms import (
     ATTRIBUTES,
     EVENT_FIELDS,
     FIELDS,
@@ -144,7 +144,7 @@ def _mapping(place: Place, name: str, source: str, limits: Limits) -> EventMappi
     if len(place.faults.found) > before:
         return None
     # Only now, and only where there is a mapping: reading messages needs what is slow to import.
-    from collector.mapping import mapped_form  # noqa: PLC0415
+    from collector.mapping.forms import mapped_form  # noqa: PLC0415
 
     try:
         mapped_form(Mapped((made,)), name=source, limits=limits)

@@ -13,8 +13,8 @@ from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collector.files_settings import STDIN, FilesSettings
-from collector.kafka_settings import KafkaSettings
+from collector.files.settings import STDIN, FilesSettings
+from collector.kafka.settings import KafkaSettings
 from collector.source import SourceBusyError, SourceError
 from pipeline.config.sources import SourceSettings
 
@@ -46,8 +46,8 @@ def try_sources(sources: Sequence[SourceSettings]) -> Iterator[Probe]:
 
 
 def _try_kafka(path: str, settings: KafkaSettings) -> Probe:
-    from collector.kafka_blocks import Appetite
-    from collector.kafka_client import Connection
+    from collector.kafka.blocks import Appetite
+    from collector.kafka.client import Connection
 
     hasty = replace(settings, client=replace(settings.client, timeout_ms=TIMEOUT_MS))
     where = f"{settings.name} at {', '.join(settings.brokers[:_NAMES_SHOWN])}"

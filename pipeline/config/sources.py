@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzers.policy import Limits
-from collector.mapping_terms import Mapped
+from collector.mapping.terms import Mapped
 from collector.otlp.rules import Encoding, OtlpRules, Signal
 from pipeline.config.document import Fields, Items, Scalar, Unreadable
 from pipeline.config.faults import shown
@@ -36,8 +36,8 @@ from pipeline.config.mappings import mapped
 from pipeline.config.paths import at_home
 
 if TYPE_CHECKING:
-    from collector.files_settings import FilesSettings
-    from collector.kafka_settings import KafkaSettings
+    from collector.files.settings import FilesSettings
+    from collector.kafka.settings import KafkaSettings
     from collector.source import Form
 
 SOURCES_MAX: Final = 50
@@ -217,7 +217,7 @@ def _source(place: Place, around: Surroundings) -> SourceSettings | None:
 
 def _derived(reads: KafkaSettings | FilesSettings) -> str:
     """A name from the first thing that is read, in the letters that a name may have."""
-    from collector.kafka_settings import KafkaSettings
+    from collector.kafka.settings import KafkaSettings
 
     if isinstance(reads, KafkaSettings):
         first = (*reads.topics, *reads.patterns)[0]
@@ -247,7 +247,7 @@ def _form(here: Section, made: Mapped | None, around: Surroundings, name: str) -
     if encoding is not None and signal is None:
         here.fault(ENCODING, "belongs to otlp_logs, otlp_metrics and otlp_traces: drop it")
     if made is not None:
-        from collector.mapping import mapped_form
+        from collector.mapping.forms import mapped_form
 
         return mapped_form(made, name=name, limits=around.limits)
     if signal is None:
@@ -258,7 +258,7 @@ def _form(here: Section, made: Mapped | None, around: Surroundings, name: str) -
 
 
 def _files(place: Place, around: Surroundings) -> FilesSettings | None:
-    from collector.files_settings import STDIN, FilesSettings
+    from collector.files.settings import STDIN, FilesSettings
 
     if isinstance(place.node, Unreadable):
         return None

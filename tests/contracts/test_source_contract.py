@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from analyzers.policy import Limits
-from collector import kafka_client
-from collector.files_settings import FilesSettings
-from collector.following import FilesSource
-from collector.kafka import KafkaSource
-from collector.kafka_settings import KafkaSettings
+from collector.files.following import FilesSource
+from collector.files.settings import FilesSettings
+from collector.kafka import client as kafka_client
+from collector.kafka.settings import KafkaSettings
+from collector.kafka.source import KafkaSource
 from collector.source import Part, RawBatch, Source
 from tests.kafka_broker import Broker, event
 from tests.kafka_taken import PATIENCE_S, QUICK, SWEPT

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from analyzers.policy import Limits
-from collector.state_file import FILE, LOCK_FILE
+from collector.keeping.state_file import FILE, LOCK_FILE
 from dashboards.instruments import INSTRUMENTS
 from pipeline.cli import cli
 from tests.integration.serving import ROOT, Daemon, daemon, ndjson, order

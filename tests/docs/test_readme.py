@@ -24,7 +24,7 @@ import pytest
 
 from analyzers.policy import Limits
 from analyzers.verdict import Verdict
-from collector.decode import decode
+from collector.decoding.decode import decode
 from pipeline import config
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,10 +22,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from analyzers import answers
 from analyzers.cells import fold
-from collector import refused
-from collector.decode import decode
-from collector.faults import Fault, Reason
-from collector.novelty import Seen, keep_new
+from collector.decoding import refused
+from collector.decoding.decode import decode
+from collector.decoding.faults import Fault, Reason
+from collector.novelty.novel import Seen, keep_new
 from pipeline import kept
 from pipeline.config import parse
 from pipeline.intake_log import RecordedTurn, encode_turn

@@ -20,18 +20,18 @@ from kafka.record.default_records import DefaultRecordBatch
 
 from analyzers.facts import Batch, Column, Facts
 from analyzers.policy import Limits
-from collector import decode as decoding
-from collector import fitting, kafka_blocks, refused, scan
-from collector.bodies import BodyError, Shape, Unpacker, split
-from collector.decode import decode
-from collector.file_place import read_place
-from collector.files import FilesError
-from collector.files import read as read_files
+from collector.decoding import decode as decoding
+from collector.decoding import fitting, refused, scan
+from collector.decoding.decode import decode
+from collector.files.place import read_place
+from collector.files.recorded import FilesError
+from collector.files.recorded import read as read_files
 from collector.foreign import cloudevents, posted
-from collector.kafka_blocks import Appetite
-from collector.kafka_codecs import BrokenError, TooLargeError
-from collector.mapping import mapped_form
-from collector.mapping_terms import (
+from collector.kafka import blocks as kafka_blocks
+from collector.kafka.blocks import Appetite
+from collector.kafka.codecs import BrokenError, TooLargeError
+from collector.mapping.forms import mapped_form
+from collector.mapping.terms import (
     Condition,
     Constant,
     EventMapping,
@@ -41,9 +41,10 @@ from collector.mapping_terms import (
     Taken,
     path,
 )
-from collector.novelty import Seen, SeenDamagedError
+from collector.novelty.novel import Seen, SeenDamagedError
 from collector.otlp.forms import otlp_form
 from collector.otlp.rules import Encoding, LogRule, MetricRule, Names, OtlpRules, Signal, SpanRule
+from collector.posted.bodies import BodyError, Shape, Unpacker, split
 from collector.source import Form, Message
 from pipeline import kept
 from pipeline.config import ConfigError, parse

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from analyzers.facts import NS_PER_S
 from analyzers.verdict import Alert
-from collector.checkpoint import Checkpoint, Entry, NewNotice
+from collector.keeping.checkpoint import Checkpoint, Entry, NewNotice
 from dashboards.channels.alertmanager import Alertmanager
 from dashboards.outbox import Delivered, deliver_due, key_of, payload_of
 

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from analyzers.cells import fold, merge
-from collector.checkpoint import FILE, Checkpoint
-from collector.decode import decode
-from collector.novelty import Seen, keep_new
-from collector.state_file import LOCK_FILE
+from collector.decoding.decode import decode
+from collector.keeping.checkpoint import FILE, Checkpoint
+from collector.keeping.state_file import LOCK_FILE
+from collector.novelty.novel import Seen, keep_new
 from pipeline import kept
 from pipeline.config import parse
 from tests.integration.serving import Daemon, daemon, marker, ndjson, order, start

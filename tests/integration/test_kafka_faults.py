@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer
 
-from collector.faults import Reason
-from collector.kafka import KafkaSource
-from collector.kafka_settings import KafkaSecurity, KafkaSettings
+from collector.decoding.faults import Reason
+from collector.kafka.settings import KafkaSecurity, KafkaSettings
+from collector.kafka.source import KafkaSource
 from collector.source import SourceBusyError, SourceError
 from tests.kafka_broker import PASSWORD, SCRAM_PASSWORD, SCRAM_USER, USER, Broker, event, ports
 from tests.kafka_taken import LINE_BYTES, QUICK, SWEPT, Taken, taking

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from collector import kafka_client
-from collector.kafka_settings import KafkaSettings
+from collector.kafka import client as kafka_client
+from collector.kafka.settings import KafkaSettings
 from collector.source import Formed, Message, SourceError
 from tests.kafka_broker import Broker, event
 from tests.kafka_taken import QUICK, SWEPT, taking

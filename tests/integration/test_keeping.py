@@ -12,7 +12,7 @@ from threading import Event
 
 import pytest
 
-from collector.checkpoint import FILE, Checkpoint
+from collector.keeping.checkpoint import FILE, Checkpoint
 from pipeline import kept
 from pipeline.config import parse
 from tests.integration.serving import ROOT, Daemon, daemon, marker, ndjson, order

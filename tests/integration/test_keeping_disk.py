@@ -15,7 +15,7 @@ from threading import Event, Thread
 import httpx
 import pytest
 
-from collector.checkpoint import FILE, Checkpoint, CheckpointError
+from collector.keeping.checkpoint import FILE, Checkpoint, CheckpointError
 from tests.integration.serving import Daemon, daemon, marker, ndjson, order
 from tests.integration.test_keeping import BATCHES, cells_in, plimsoll, send
 

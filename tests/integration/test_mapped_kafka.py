@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from analyzers.policy import Limits
-from collector.decode import decode
-from collector.kafka import KafkaSource
-from collector.kafka_settings import KafkaSettings
+from collector.decoding.decode import decode
+from collector.kafka.settings import KafkaSettings
+from collector.kafka.source import KafkaSource
 from pipeline.config import parse
 from pipeline.config.check import check
 from tests.kafka_broker import PASSWORD, USER, Broker

@@ -11,7 +11,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from analyzers.policy import Limits
-from collector.decode import decode
+from collector.decoding.decode import decode
 from collector.otlp.forms import otlp_form
 from collector.otlp.rules import OtlpRules, Signal
 from collector.source import Message

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from analyzers.policy import Limits
-from collector.decode import decode
+from collector.decoding.decode import decode
 from collector.otlp.rules import OtlpRules, Signal
 from tests.otlp_doors import Doors, serving
 from tests.otlp_requests import said

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from analyzers.policy import Policy
-from collector.checkpoint import FILE, Checkpoint
+from collector.keeping.checkpoint import FILE, Checkpoint
 from pipeline import kept
 from pipeline.config import parse
 from pipeline.replay import replay

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from analyzers.policy import Limits
-from collector.checkpoint import FILE, Checkpoint, Sought
-from collector.waiting import Answer, ClosedError, WaitingRoom
+from collector.keeping.checkpoint import FILE, Checkpoint, Sought
+from collector.posted.waiting import Answer, ClosedError, WaitingRoom
 from dashboards.snapshot import Snapshot
 from pipeline import clock
 from pipeline.clock import StreamClock

@@ -11,8 +11,8 @@ import pytest
 
 from analyzers.cells import Cells, as_happened, fold, merge
 from analyzers.policy import Limits
-from collector.checkpoint import Checkpoint
-from collector.decode import decode
+from collector.decoding.decode import decode
+from collector.keeping.checkpoint import Checkpoint
 from pipeline import kept
 from pipeline.config import parse
 from tests.integration.serving import Daemon, daemon

@@ -15,7 +15,7 @@ from analyzers.facts import Batch, Facts, concat
 from analyzers.histogram import buckets
 from analyzers.moments import QUANTA_LIMIT, Wide
 from analyzers.policy import Kind, Measure, Policy
-from collector.novelty import Seen, keep_new
+from collector.novelty.novel import Seen, keep_new
 from tests.facts_of import BEGIN_SLICE, duration, facts_of, flow, metric_of, policy_of, success
 
 SEGMENTS = (("country",), ("country", "warehouse"))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from analyzers.facts import Marker
 from analyzers.policy import Limits
-from collector import digests, times
-from collector.decode import VALUE_END, decode
-from collector.faults import Fault, Reason
-from collector.said import Said
+from collector.decoding import digests, times
+from collector.decoding.decode import VALUE_END, decode
+from collector.decoding.faults import Fault, Reason
+from collector.decoding.said import Said
 from tests.payloads import decoded, event, marker
 
 MARK = b"\xef\xbb\xbf"  # makes decode take its slow way to the same JSON

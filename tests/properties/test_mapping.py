@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzers.policy import Limits
-from collector import refused
-from collector.decode import decode
-from collector.mapping import mapped_form
-from collector.mapping_terms import (
+from collector.decoding import refused
+from collector.decoding.decode import decode
+from collector.mapping.forms import mapped_form
+from collector.mapping.terms import (
     FIELDS,
     Ambiguous,
     Condition,

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from analyzers.facts import NS_PER_S
-from collector import times
-from collector.identity_blobs import packed, unpacked
-from collector.novelty import Seen, keep_new, merged
+from collector.decoding import times
+from collector.novelty.blobs import packed, unpacked
+from collector.novelty.novel import Seen, keep_new, merged
 from tests.payloads import decoded, event
 
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from analyzers.facts import Batch, Column
 from analyzers.policy import Limits
-from collector import decode as decoding
-from collector import fitting, numbers, scan, shapes
-from collector.decode import decode
+from collector.decoding import decode as decoding
+from collector.decoding import fitting, numbers, scan, shapes
+from collector.decoding.decode import decode
 from tests.payloads import event, marker
 
 MUTANTS = int(os.environ.get("PLIMSOLL_MUTANTS", "20000"))
@@ -175,7 +175,7 @@ def test_many_shapes_and_words_are_forgotten_without_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fitting, "SHAPES_MAX", 3)
-    monkeypatch.setattr("collector.spans._WORDS_MAX", 40)
+    monkeypatch.setattr("collector.decoding.spans._WORDS_MAX", 40)
     chance = random.Random(1)
     for _ in range(20):
         assert not differences([json.dumps(ordinary(chance)).encode() for _ in range(40)])

@@ -18,7 +18,7 @@ from unittest.mock import patch
 from analyzers.inbox import Delta, Inbox
 from analyzers.policy import Policy
 from analyzers.turn import State, take_turn
-from collector.checkpoint import FILE, Checkpoint
+from collector.keeping.checkpoint import FILE, Checkpoint
 from pipeline import turns as turning
 
 

@@ -26,9 +26,9 @@ from analyzers.facts import SLICE_NS
 from analyzers.policy import Measure, Policy
 from analyzers.turn import State, take_turn
 from analyzers.verdict import Verdict
-from collector.checkpoint import Checkpoint, Move
-from collector.decode import decode
-from collector.novelty import Seen, keep_new
+from collector.decoding.decode import decode
+from collector.keeping.checkpoint import Checkpoint, Move
+from collector.novelty.novel import Seen, keep_new
 from dashboards.outbox import key_of
 from pipeline import kept
 from pipeline import turns as turning

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from unittest.mock import patch
 
-from collector.checkpoint import Checkpoint
+from collector.keeping.checkpoint import Checkpoint
 from pipeline import turns as turning
 from pipeline.pieces import Incoming
 from pipeline.turns import KeptTurns

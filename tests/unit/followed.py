@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analyzers.policy import Limits
-from collector import refused
-from collector.files_settings import FilesSettings
-from collector.following import FilesSource
-from collector.refused import Refused
+from collector.decoding import refused
+from collector.decoding.refused import Refused
+from collector.files.following import FilesSource
+from collector.files.settings import FilesSettings
 from collector.source import Form, RawBatch
 from tests.payloads import event
 

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 from analyzers.policy import Limits
-from collector import refused
-from collector.decode import decode
-from collector.mapping import mapped_form
-from collector.mapping_terms import (
+from collector.decoding import refused
+from collector.decoding.decode import decode
+from collector.mapping.forms import mapped_form
+from collector.mapping.terms import (
     Constant,
     EventMapping,
     Expression,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzers.facts import Reject
-from collector.checkpoint import (
+from collector.keeping.checkpoint import (
     FILE,
     Bounds,
     Checkpoint,
@@ -27,8 +27,8 @@ from collector.checkpoint import (
     TooLarge,
     Unavailable,
 )
-from collector.packing import BODY_BYTES_MAX, pack, unpack
-from collector.state_file import LOCK_FILE
+from collector.keeping.packing import BODY_BYTES_MAX, pack, unpack
+from collector.keeping.state_file import LOCK_FILE
 
 FULL = Entry(
     intake=b'{"id":"o-1"}\n' * 100,
@@ -261,7 +261,7 @@ def test_a_body_over_its_limit_is_refused_before_anything_is_written(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert BODY_BYTES_MAX == 256 << 20
-    monkeypatch.setattr("collector.packing.BODY_BYTES_MAX", 1000)
+    monkeypatch.setattr("collector.keeping.packing.BODY_BYTES_MAX", 1000)
     with pytest.raises(TooLarge, match=r"intake of this turn has 1001 bytes .* may bring 1000"):
         checkpoint.commit(Entry(intake=b"x" * 1001))
     assert checkpoint.load().seq == 0

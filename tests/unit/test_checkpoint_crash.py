@@ -14,7 +14,7 @@ import zlib
 from itertools import count
 from pathlib import Path
 
-from collector.checkpoint import Checkpoint, Entry, KeptVerdict, Move, NewNotice
+from collector.keeping.checkpoint import Checkpoint, Entry, KeptVerdict, Move, NewNotice
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 10

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.checkpoint import (
+from collector.keeping.checkpoint import (
     FILE,
     Checkpoint,
     Corrupt,
@@ -26,7 +26,7 @@ from collector.checkpoint import (
     StateInUse,
     Unavailable,
 )
-from collector.state_file import (
+from collector.keeping.state_file import (
     LOCK_FILE,
     WAL_BYTES,
     Migration,

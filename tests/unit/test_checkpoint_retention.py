@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.blobs import neighbours, tail
-from collector.checkpoint import (
+from collector.keeping.blobs import neighbours, tail
+from collector.keeping.checkpoint import (
     FILE,
     Bounds,
     Checkpoint,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from collector.mapping_terms import Condition, path
+from collector.mapping.terms import Condition, path
 from collector.source import Message
 from tests.unit.configured import fault, loaded
 

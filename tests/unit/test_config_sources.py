@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.files_settings import FilesSettings
-from collector.kafka_settings import KafkaSecurity, KafkaSettings
+from collector.files.settings import FilesSettings
+from collector.kafka.settings import KafkaSecurity, KafkaSettings
 from collector.otlp.forms import OtlpForm
 from collector.otlp.rules import LogRule, MetricRule, Names, SpanRule
 from collector.source import Message

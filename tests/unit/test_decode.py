@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analyzers.facts import concat
-from collector import digests
+from collector.decoding import digests
 from tests.payloads import decoded, event, marker
 
 OPTIONAL = (

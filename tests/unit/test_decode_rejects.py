@@ -9,8 +9,8 @@ import pytest
 
 from analyzers.facts import Reject
 from analyzers.policy import Limits
-from collector import digests
-from collector.faults import REMEDIES, Reason
+from collector.decoding import digests
+from collector.decoding.faults import REMEDIES, Reason
 from tests.payloads import decoded, event, marker
 
 

@@ -8,7 +8,7 @@ from functools import cache
 import msgspec
 
 from analyzers.turn import Inbox, State, take_turn
-from collector.decode import decode
+from collector.decoding.decode import decode
 from dashboards.api.page_data import Evidence
 from pipeline.config import parse
 from pipeline.demo.orders import shipped_orders

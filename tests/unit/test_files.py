@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 
 from analyzers.policy import Limits
-from collector import files
-from collector.files import Chunk, FilesError, FormatError, MissingError, ReadError, TooLargeError
+from collector.files import recorded as files
+from collector.files.recorded import (
+    Chunk,
+    FilesError,
+    FormatError,
+    MissingError,
+    ReadError,
+    TooLargeError,
+)
 from tests.payloads import event
 
 LINES = [json.dumps(event(id=f"o-{i}")).encode() for i in range(7)]

@@ -387,7 +387,7 @@ def test_thousands_of_files_that_are_gone_cost_one_look_at_their_folder(
         looked.append(path)
         return really(path)
 
-    monkeypatch.setattr("collector.file_place.os.scandir", counting)
+    monkeypatch.setattr("collector.files.place.os.scandir", counting)
     written(tmp_path / "new.ndjson", text(LINES[1:2]))
     assert bench.drain() == LINES[1:2]
     assert bench.source is not None

@@ -12,9 +12,9 @@ import pytest
 
 from analyzers.facts import Batch
 from analyzers.policy import Limits
-from collector import files
-from collector.decode import decode
-from collector.files import Chunk, FormatError
+from collector.decoding.decode import decode
+from collector.files import recorded as files
+from collector.files.recorded import Chunk, FormatError
 from tests.payloads import decoded, event, marker
 
 NOON_NS = 1_779_364_800_000_000_000

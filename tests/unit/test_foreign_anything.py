@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzers.policy import Limits
-from collector.decode import decode
+from collector.decoding.decode import decode
+from collector.decoding.markers import OUTCOMES, STRATEGIES, TYPES
+from collector.decoding.said import Loose
+from collector.decoding.texts import TEXT_BYTES
 from collector.foreign import Other, understood
 from collector.foreign.kinds import KINDS
 from collector.foreign.posted import form_payload, line
-from collector.markers import OUTCOMES, STRATEGIES, TYPES
-from collector.said import Loose
-from collector.texts import TEXT_BYTES
 from tests.unit import test_foreign_github, test_foreign_rollouts
 from tests.unit.test_foreign_cloudevents import envelope
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzers.policy import Limits
-from collector.decode import decode
+from collector.decoding.decode import decode
 from collector.foreign import envelope as envelope_reader
 from collector.foreign.cloudevents import binary_cloudevent
 from tests.payloads import decoded, event, marker

@@ -11,7 +11,7 @@ import yaml
 
 from analyzers.facts import Marker
 from analyzers.timeline import timeline
-from collector.times import parse
+from collector.decoding.times import parse
 from tests.payloads import decoded
 
 PAGE = (Path(__file__).parents[2] / "docs" / "markers.md").read_text(encoding="utf-8")

@@ -15,11 +15,11 @@ from referencing import Registry, Resource
 
 from analyzers.facts import Batch, Marker
 from analyzers.policy import Limits
-from collector.bodies import Shape, split
-from collector.decode import decode
+from collector.decoding.decode import decode
+from collector.decoding.times import parse
 from collector.foreign.kinds import KINDS
 from collector.foreign.posted import line
-from collector.times import parse
+from collector.posted.bodies import Shape, split
 
 SHA = "f95f852bd8fca8fcc58a9a2d6c842781e32a215e"
 DIGEST = "sha256:0b31b1c02ff458ad9b7b81cbdf8f028bd54699fa151f221d1e8de6817db93427"

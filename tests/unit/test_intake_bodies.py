@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.bodies import (
+from collector.posted.bodies import (
     BodyBrokenError,
     BodyTooLargeError,
     BodyTooManyError,

@@ -11,10 +11,10 @@ import pytest
 from starlette.applications import Starlette
 
 from analyzers.policy import Limits
-from collector import intake
-from collector.bodies import split
-from collector.intake import Intake
-from collector.waiting import Answer, BusyError, Rejected, WaitingRoom
+from collector.posted import intake
+from collector.posted.bodies import split
+from collector.posted.intake import Intake
+from collector.posted.waiting import Answer, BusyError, Rejected, WaitingRoom
 
 LIMITS = Limits(line_bytes=50, body_bytes=400, queued_events=5, batch_events=5)
 

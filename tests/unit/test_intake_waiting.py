@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from collector.waiting import Answer, BusyError, ClosedError, WaitingRoom
+from collector.posted.waiting import Answer, BusyError, ClosedError, WaitingRoom
 
 
 def small_room() -> WaitingRoom:

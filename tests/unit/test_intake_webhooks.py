@@ -16,10 +16,10 @@ from starlette.applications import Starlette
 
 from analyzers.facts import Batch
 from analyzers.policy import Limits
-from collector.decode import decode
+from collector.decoding.decode import decode
 from collector.foreign.signatures import WebhookSecrets
-from collector.intake import Intake
-from collector.waiting import Answer, WaitingRoom
+from collector.posted.intake import Intake
+from collector.posted.waiting import Answer, WaitingRoom
 from tests.payloads import event, marker
 from tests.unit.test_foreign_cloudevents import envelope
 from tests.unit.test_foreign_github import github, gitlab

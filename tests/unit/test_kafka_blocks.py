@@ -20,9 +20,9 @@ from kafka.record import MemoryRecords
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.record.util import calc_crc32c
 
-from collector.faults import Reason
-from collector.kafka_blocks import Appetite, Block, _Blocks, from_records
-from collector.kafka_codecs import BrokenError, TooLargeError, unpacked
+from collector.decoding.faults import Reason
+from collector.kafka.blocks import Appetite, Block, _Blocks, from_records
+from collector.kafka.codecs import BrokenError, TooLargeError, unpacked
 
 WHERE = TopicPartition("orders", 3)
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}

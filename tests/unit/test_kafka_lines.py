@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from collector import refused
-from collector.faults import Fault, Reason
-from collector.kafka_blocks import Block
-from collector.kafka_lines import Lines
+from collector.decoding import refused
+from collector.decoding.faults import Fault, Reason
+from collector.kafka.blocks import Block
+from collector.kafka.lines import Lines
 from collector.source import Form, Formed, Message
 
 PLACE = "orders~0a1b2c3d/3"

@@ -18,7 +18,7 @@ from analyzers import answers
 from analyzers.answers import Waiting
 from analyzers.cells import Cells, fold, merge, no_cells
 from analyzers.facts import Column, Facts, concat
-from collector.decode import decode
+from collector.decoding.decode import decode
 from pipeline import kept
 from pipeline.config import parse
 from pipeline.kept import KeptError

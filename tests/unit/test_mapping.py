@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from analyzers.policy import Limits
-from collector import refused
-from collector.decode import decode
-from collector.mapping import mapped_form
-from collector.mapping_terms import (
+from collector.decoding import refused
+from collector.decoding.decode import decode
+from collector.mapping.forms import mapped_form
+from collector.mapping.terms import (
     ROWS,
     Condition,
     Constant,

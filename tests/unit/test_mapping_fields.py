@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from collector.mapping_terms import (
+from collector.mapping.terms import (
     Expression,
 )
 from tests.unit.mapped import ORDER, event, fault, mapping, take

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from analyzers.facts import NS_PER_S
-from collector.mapping_terms import Elapsed, Expression, MappingError, Taken, path
-from collector.mapping_times import time_reader, written
-from collector.times import parse
+from collector.decoding.times import parse
+from collector.mapping.terms import Elapsed, Expression, MappingError, Taken, path
+from collector.mapping.times import time_reader, written
 from tests.unit.mapped import ORDER, event, fault, mapping, take
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from analyzers.facts import NS_PER_S, Batch, Words
-from collector.identity_blobs import ROW_BYTES, packed, rows_of, unpacked
-from collector.novelty import Novel, Seen, SeenDamagedError, keep_new, merged, newest
+from collector.novelty.blobs import ROW_BYTES, packed, rows_of, unpacked
+from collector.novelty.novel import Novel, Seen, SeenDamagedError, keep_new, merged, newest
 from tests.payloads import decoded, event, marker
 
 NOON_NS = 1_779_364_800 * NS_PER_S

@@ -33,7 +33,7 @@ from collector.otlp import grpc as grpc_door
 from collector.otlp.door import Counts, Door, Outcome
 from collector.otlp.http import routes
 from collector.otlp.rules import Encoding, MetricRule, OtlpRules, Signal, SpanRule
-from collector.waiting import WaitingRoom
+from collector.posted.waiting import WaitingRoom
 from tests.otlp_doors import judged
 from tests.otlp_requests import as_json, log, logs, metrics, traces
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzers.policy import Limits
-from collector.decode import decode
+from collector.decoding.decode import decode
 from collector.otlp.forms import otlp_form, sniffed
 from collector.otlp.rules import Encoding, OtlpRules, Signal
 from collector.source import Formed, Message

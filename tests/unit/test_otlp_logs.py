@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from analyzers.policy import Limits
-from collector.decode import decode
+from collector.decoding.decode import decode
 from collector.otlp.events import OtlpFormed
 from collector.otlp.logs import lines_of_logs
 from collector.otlp.metrics import lines_of_metrics

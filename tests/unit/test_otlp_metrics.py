@@ -13,7 +13,7 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from analyzers.policy import Limits
-from collector.decode import decode
+from collector.decoding.decode import decode
 from collector.otlp.events import OtlpFormed
 from collector.otlp.metrics import OBSERVATIONS, lines_of_metrics
 from collector.otlp.records import MalformedError

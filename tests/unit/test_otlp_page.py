@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from analyzers.policy import Limits
-from collector.decode import decode
+from collector.decoding.decode import decode
 from collector.otlp import door, metrics
 from collector.otlp.logs import lines_of_logs
 from collector.otlp.rules import Encoding, MetricRule, OtlpRules, SpanRule

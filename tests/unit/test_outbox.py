@@ -14,7 +14,7 @@ from msgspec import structs
 
 from analyzers.facts import NS_PER_S
 from analyzers.verdict import Alert
-from collector.checkpoint import Bounds, Checkpoint, Entry, NewNotice, QueuedNotice
+from collector.keeping.checkpoint import Bounds, Checkpoint, Entry, NewNotice, QueuedNotice
 from dashboards.outbox import (
     Channel,
     Delivered,

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from analyzers.facts import NS_PER_S
 from analyzers.verdict import Alert
-from collector.checkpoint import QueuedNotice
+from collector.keeping.checkpoint import QueuedNotice
 from dashboards.channels.alertmanager import Alertmanager, again_s, posted
 from dashboards.channels.posting import retry_after_s
 from dashboards.channels.webhook import Webhook

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from analyzers.facts import NS_PER_S
-from collector.checkpoint import Checkpoint, Fenced
-from collector.entry import Move
+from collector.keeping.checkpoint import Checkpoint, Fenced
+from collector.keeping.entry import Move
 from pipeline.config import parse
 from pipeline.config.settings import Settings
 from pipeline.embedded import EngineError

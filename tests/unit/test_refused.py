@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from analyzers.policy import Limits
-from collector import refused
-from collector.decode import decode
-from collector.faults import Fault, Reason
+from collector.decoding import refused
+from collector.decoding.decode import decode
+from collector.decoding.faults import Fault, Reason
 
 
 def _rejects(line: bytes) -> list[tuple[str, bytes, str, str, str]]:

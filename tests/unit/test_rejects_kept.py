@@ -12,7 +12,10 @@ import pytest
 
 from analyzers.facts import Reject
 from analyzers.policy import Limits
-from collector.checkpoint import (
+from collector.decoding.decode import decode
+from collector.decoding.faults import Fault, Reason
+from collector.decoding.refused import line
+from collector.keeping.checkpoint import (
     FILE,
     Bounds,
     Checkpoint,
@@ -22,10 +25,7 @@ from collector.checkpoint import (
     Sought,
     Unavailable,
 )
-from collector.decode import decode
-from collector.faults import Fault, Reason
-from collector.refused import line
-from collector.state_file import connect_writing, migrations
+from collector.keeping.state_file import connect_writing, migrations
 
 
 def refusal(position: int, **said: object) -> Reject:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from analyzers.facts import Batch, Reject
 from analyzers.policy import Limits
 from analyzers.turn import Inbox, State, take_turn
-from collector.decode import decode
-from collector.novelty import Seen, keep_new
+from collector.decoding.decode import decode
+from collector.novelty.novel import Seen, keep_new
 from pipeline.config import parse
 from pipeline.pieces import Incoming
 from pipeline.request_answers import answers, placed, sourced, stale

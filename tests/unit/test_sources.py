@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from collector.posted.waiting import Answer, Rejected, Request, WaitingRoom
 from collector.source import Part, RawBatch, SourceBusyError, SourceError
-from collector.waiting import Answer, Rejected, Request, WaitingRoom
 from pipeline.sources import Patience, Pulling
 
 QUICK = Patience(poll_s=0.001, busy_pauses_s=(0.001,), closed_pause_s=0.001, idle_s=0.05)

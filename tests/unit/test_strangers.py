@@ -6,7 +6,7 @@ import json
 
 from analyzers.facts import Batch
 from analyzers.policy import Limits
-from collector.decode import decode
+from collector.decoding.decode import decode
 from pipeline.strangers import refuse_strangers
 from tests.integration.serving import marker, order
 

@@ -1,0 +1,1 @@
+"""Files, folders and standard input: read as a whole, or followed as they grow."""

@@ -1,0 +1,1 @@
+"""Kafka topics as a source, from exactly where the checkpoint says."""

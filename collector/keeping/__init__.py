@@ -1,0 +1,1 @@
+"""What outlives the process: one transaction a turn, in one SQLite file."""

@@ -1,0 +1,1 @@
+"""Foreign messages as lines of our own events, as a configuration says."""

@@ -1,0 +1,1 @@
+"""What has counted before: every event once, exactly, within a horizon."""

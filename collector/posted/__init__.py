@@ -1,0 +1,1 @@
+"""What is sent to us: requests within their limits, waiting for their turn."""
