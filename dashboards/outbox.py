@@ -139,7 +139,7 @@ def alert_in(payload: bytes) -> Alert | Refused:
     """The alert that ``payload_of`` packed."""
     try:
         return msgspec.json.decode(payload, type=Alert)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Refused(f"the payload is no alert: {error}")
 
 

@@ -106,7 +106,7 @@ def _holding(path: Path) -> Holding:
 def _memory(body: bytes | None, path: Path) -> Memory:
     try:
         return msgspec.msgpack.decode(body, type=Memory) if body else Memory()
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BackupError(
             f"what {path} holds cannot be understood ({error}): it was written by another version"
         ) from error

@@ -131,7 +131,9 @@ class KeptTurns:
                 verdicts=[msgspec.json.decode(one.body, type=Verdict) for one in saved.verdicts],
                 policy=given.policy,
             )
-        except (kept.KeptError, SeenDamagedError, msgspec.DecodeError) as error:
+        except (
+            kept.KeptError, SeenDamagedError, msgspec.DecodeError, UnicodeDecodeError
+        ) as error:  # fmt: skip
             raise EngineError(
                 f"the state in {checkpoint.path} cannot be understood ({error}): put a backup in "
                 "its place, use the version that wrote it, or choose another --state directory"

@@ -26,7 +26,7 @@ from collector.posted.bodies import (
     Unpacker,
     discard,
 )
-from collector.posted.intake import RefusalError, _check_origin
+from collector.posted.intake import RefusalError, check_origin
 from collector.posted.waiting import RETRY_AFTER_S, BusyError, ClosedError, Reading
 
 _MEDIA_TYPES: Final = {
@@ -68,7 +68,7 @@ def _taker(door: Door, signal: Signal) -> Callable[[Request], Awaitable[Response
         # Until its content type is known, an error is told in what people can read.
         encoding = _said(request) or Encoding.JSON
         try:
-            _check_origin(request)
+            check_origin(request)
             outcome = await _take(door, signal, request)
         except _ERRORS as error:
             return _refuse(door, _refusal(error), encoding)

@@ -137,7 +137,7 @@ class Intake:
         return response
 
     async def _answer(self, door: str, request: Request) -> Answer:
-        _check_origin(request)
+        check_origin(request)
         # In binary mode the content type is that of the data, whatever they are.
         binary = bool(_cloudevent_attributes(request.headers))
         shape = Shape.UNKNOWN if binary else _shape(request.headers.get("content-type", ""))
@@ -276,7 +276,7 @@ def _length(request: Request) -> int:
     return int(declared) if declared.isascii() and declared.isdigit() else 0
 
 
-def _check_origin(request: Request) -> None:
+def check_origin(request: Request) -> None:
     """Refuses what a web page in somebody's browser sends: no page of ours writes, and a daemon
     without authentication must not take markers from whatever site is open next to it."""
     origin = request.headers.get("origin")

@@ -182,8 +182,21 @@ def sources(top: Section, around: Surroundings) -> tuple[SourceSettings, ...]:
             continue
         if source.name in found:
             here.fault(f"is the second source called {shown(source.name)}: give it a `name:`")
+        twice = _paths(source) & {path for other in found.values() for path in _paths(other)}
+        if twice:
+            here.fault(
+                f"reads {shown(min(twice))}, which another source reads: one position would be "
+                "moved by two"
+            )
         found[source.name] = source
     return tuple(found.values())
+
+
+def _paths(source: SourceSettings) -> frozenset[str]:
+    """The files that a source names, as they are written."""
+    from collector.files.settings import FilesSettings
+
+    return frozenset(source.reads.paths if isinstance(source.reads, FilesSettings) else ())
 
 
 def _source(place: Place, around: Surroundings) -> SourceSettings | None:

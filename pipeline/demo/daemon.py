@@ -213,7 +213,7 @@ def _ear(alerts: queue.SimpleQueue[Alert]) -> Iterator[int]:
             length = min(int(self.headers.get("content-length", "0")), _ALERT_BYTES)
             try:
                 alerts.put(msgspec.json.decode(self.rfile.read(length), type=Alert))
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 self.send_error(400, str(error)[:100].encode("ascii", "replace").decode())
                 return
             self.send_response(204)

@@ -274,3 +274,8 @@ sources:
         "sources[1].map.type",
         "sources[1].map.value",
     ]
+
+
+def test_a_file_that_two_sources_read_is_a_fault() -> None:
+    text = "sources:\n  - {name: a, files: /in/orders}\n  - {name: b, files: [/in/edi, /in/orders]}\n"
+    assert "another source reads" in fault(text)
