@@ -18,8 +18,9 @@ from pipeline.pieces import Incoming
 class Progress:
     """The sources that are behind, each with the newest event time that was read of it."""
 
-    def __init__(self) -> None:
-        self._behind: dict[str, int] = {}
+    def __init__(self, unheard: Sequence[str] = ()) -> None:
+        """``unheard`` are the sources of which nothing is known until they have been polled."""
+        self._behind = dict.fromkeys(unheard, 0)
 
     def note(self, incoming: Sequence[Incoming], batch: Batch) -> None:
         """Takes in a turn; ``batch`` is what all of ``incoming`` said."""

@@ -209,6 +209,7 @@ def _retake(
 ) -> list[Alert]:
     """Takes the recorded turns again, up to the first whose stream time is beyond ``until_ns``."""
     alerts: list[Alert] = []
+    hold_ns: int | None = None
     with Checkpoint.read(path) as checkpoint:
         if checkpoint.intake_span().forgotten_seq:
             raise files.FilesError(
@@ -219,7 +220,9 @@ def _retake(
             turn = decode_turn(body)
             if until_ns is not None and turn.clock_ns is not None and turn.clock_ns > until_ns:
                 break
-            read = reader.read(turn.payloads, state.stream_ns)
+            known = [ns for ns in (state.stream_ns, hold_ns) if ns is not None]
+            read = reader.read(turn.payloads, min(known, default=None))
+            hold_ns = turn.hold_ns
             inbox = read.inbox(clock_ns=turn.clock_ns, hold_ns=turn.hold_ns, retried=turn.retried)
             delta = take_turn(state, inbox, policy)
             reader.remembered(read, delta.ahead)

@@ -19,8 +19,9 @@ from collector.posted.waiting import Answer, ClosedError, WaitingRoom
 from collector.source import Part, RawBatch, Source, SourceBusyError, SourceError
 from dashboards.snapshot import SourceVitals
 
-# A batch fills a turn. Half as many cost a tenth more of a core, twice as many are cut in two.
-BATCH_EVENTS: Final = 16_384
+# A batch of which everything is refused must fit into the rejects that are kept (10,000), so that
+# nothing of it is lost before the source stops. Twice as many would save a tenth of a core.
+BATCH_EVENTS: Final = 8_192
 # So long a poll waits for something to come; the end of the daemon waits as long.
 POLL_S: Final = 0.5
 # Pauses before a source that does not answer is asked again; the last one goes on.
@@ -40,6 +41,7 @@ class Patience:
     """What may differ in a test or in a configuration."""
 
     reject_ratio: float = 0.5
+    batch_events: int = BATCH_EVENTS
     poll_s: float = POLL_S
     idle_s: float = IDLE_S
     busy_pauses_s: tuple[float, ...] = BUSY_PAUSES_S
@@ -70,11 +72,17 @@ class Pulling:
         self._ending = asyncio.Event()
         self._trouble = ""
         self._stopped = ""
+        self._heard = False  # whether the engine knows by now how far the source has been read
         self._read = self._rejected = self._duplicates = 0
         self._ignored: Counter[str] = Counter()
         self._behind: dict[str, float] = {}  # when each of them gave something last
         self._window: deque[tuple[int, int]] = deque()
         self._reasons: Counter[str] = Counter()
+
+    @property
+    def label(self) -> str:
+        """What the source is called."""
+        return self._source.label
 
     @property
     def vitals(self) -> SourceVitals:
@@ -100,11 +108,17 @@ class Pulling:
         try:
             await self._patiently(lambda: self._source.open(positions))
             while not self._ending.is_set():
+                if committing is not None and not self._proven():
+                    await committing
+                    committing = None
                 batch = await self._patiently(self._poll)
                 if committing is not None:
                     await committing
                     committing = None
                 parts = [] if batch is None else self._worth_telling(batch)
+                if batch is not None and not self._heard:
+                    parts.append(Part(self.label))
+                    self._heard = True
                 if batch is not None and (parts or batch.ignored):
                     committing = asyncio.create_task(self._commit(batch, parts))
             if committing is not None:
@@ -112,6 +126,7 @@ class Pulling:
         except SourceError as error:
             self._stopped = str(error)
             self._say(f"{self._source.label} stops: {error}")
+            await self._hold_nobody_up()
         except ClosedError as error:
             self._trouble = str(error)  # the daemon ends; what was not taken is read again
         finally:
@@ -123,11 +138,20 @@ class Pulling:
             self._thread.shutdown()
 
     def _poll(self) -> RawBatch:
-        return self._source.poll(events=BATCH_EVENTS, wait_s=self._patience.poll_s)
+        """What comes next: little of a source that may have to be left alone."""
+        most = self._patience.batch_events
+        events = most if self._proven() else min(most, WINDOW)
+        return self._source.poll(events=events, wait_s=self._patience.poll_s)
+
+    def _proven(self) -> bool:
+        """Whether of the last payloads so few were refused that the next ones may be many."""
+        seen = sum(n for n, _ in self._window)
+        rejected = sum(bad for _, bad in self._window)
+        return seen >= WINDOW and 2 * rejected <= self._patience.reject_ratio * seen
 
     async def _patiently(self, work: Callable[[], T]) -> T | None:
         """What ``work`` gives once the source answers; None when told to end before."""
-        pauses = iter(self._patience.busy_pauses_s)
+        pauses, begun_s = iter(self._patience.busy_pauses_s), self._now_s()
         pause_s = next(pauses)
         while not self._ending.is_set():
             try:
@@ -140,6 +164,8 @@ class Pulling:
                     async with asyncio.timeout(pause_s):
                         await self._ending.wait()
                 pause_s = next(pauses, pause_s)
+                if self._now_s() - begun_s >= self._patience.idle_s:
+                    await self._hold_nobody_up()
                 continue
             if self._trouble:
                 self._say(f"{self._source.label} answers again")
@@ -182,6 +208,13 @@ class Pulling:
         for part, answer in zip(parts, answers, strict=True):
             self._count(part, answer)
         self._judge()
+
+    async def _hold_nobody_up(self) -> None:
+        """Lets the engine go on without a source of which it has heard nothing yet."""
+        if not self._heard:
+            self._heard = True
+            with suppress(ClosedError):
+                await self._offer(Part(self.label), {})
 
     async def _offer(self, part: Part, ignored: Mapping[str, int]) -> Answer:
         while True:

@@ -84,6 +84,7 @@ class KeptTurns:
         sequence: int = 0,
         positions: Mapping[str, str] | None = None,
         channels: tuple[str, ...] = (),
+        unheard: Sequence[str] = (),
         pace: Pace | None = None,
     ) -> None:
         self._checkpoint = checkpoint
@@ -95,7 +96,7 @@ class KeptTurns:
             given.policy, seen, knows=knows, horizon_s=given.deduplication.horizon_s
         )
         self._day: int | None = None  # of stream time, when everything was last gone through
-        self._progress = Progress()
+        self._progress = Progress(unheard)
         self._sequence = sequence
         self.positions = positions or {}
         self._channels = channels
@@ -111,9 +112,11 @@ class KeptTurns:
         given: Settings,
         *,
         channels: tuple[str, ...] = (),
+        unheard: Sequence[str] = (),
         pace: Pace | None = None,
     ) -> KeptTurns:
-        """The state as the last commit left it.
+        """The state as the last commit left it. ``unheard`` are the sources that are waited for
+        until they say how far they have been read.
 
         EngineError if what is kept cannot be understood; CheckpointError if it cannot be read.
         """
@@ -146,6 +149,7 @@ class KeptTurns:
             sequence=saved.seq,
             positions=saved.positions,
             channels=channels,
+            unheard=unheard,
             pace=pace,
         )
 
@@ -180,7 +184,9 @@ class KeptTurns:
         payloads = [payload for one in incoming for payload in one.payloads]
         policy, state = self._policy, self._state
         # 1. what the payloads say, and which of it is new
-        read = self._reader.read(payloads, state.stream_ns)
+        # No identity is forgotten that a source which catches up may bring once more.
+        known = [ns for ns in (state.stream_ns, self._progress.hold_ns) if ns is not None]
+        read = self._reader.read(payloads, min(known, default=None))
         batch, news = read.batch, read.news
         self._progress.note(incoming, batch)
         inbox = read.inbox(

@@ -42,7 +42,7 @@ from pipeline.config.settings import Settings
 from pipeline.embedded import Engine, EngineError
 from pipeline.forms import form_of
 from pipeline.interface import ALL_OPERATIONS
-from pipeline.sources import Patience, Pulling
+from pipeline.sources import BATCH_EVENTS, Patience, Pulling
 from pipeline.turns import KeptTurns
 
 # Bodies at their limit that may wait or be read at once. At half, two large senders turn each
@@ -189,7 +189,9 @@ def sources(given: Settings, room: WaitingRoom, *, say: Say) -> list[Pulling]:
             source = KafkaSource(one.reads, line_bytes=limits.line_bytes, clock=clock.monotonic_s)
         else:
             source = FilesSource(one.reads, limits=limits, now_s=clock.monotonic_s)
-        patience = Patience(reject_ratio=one.reject_ratio)
+        # All of a batch may be refused, and must then fit into the rejects that are kept.
+        most = min(BATCH_EVENTS, max(limits.rejects * 4 // 5, 1))
+        patience = Patience(reject_ratio=one.reject_ratio, batch_events=most)
         found.append(Pulling(source, room, now_s=clock.monotonic_s, say=say, patience=patience))
     return found
 
@@ -240,15 +242,18 @@ async def _serve(
     intake = Intake(room, limits=limits, now_s=clock.monotonic_s, webhooks=given.webhooks)
     otlp = Door(room, rules=given.otlp.rules, limits=limits, now_s=clock.monotonic_s)
     names = tuple(channel_name(channel) for channel in given.alerts)
+    reading = sources(given, room, say=say)
     engine = Engine(
         room=room,
-        load=lambda: KeptTurns.load(checkpoint, given, channels=names),
+        load=lambda: KeptTurns.load(
+            checkpoint, given, channels=names, unheard=[one.label for one in reading]
+        ),
         clock=clock.StreamClock(),
         limits=limits,
         now_s=clock.monotonic_s,
         say=say,
         refused=lambda: dict(intake.refused + otlp.refused),
-        sources=sources(given, room, say=say),
+        sources=reading,
     )
     rejects = Rejects(room, checkpoint, form_of(given.sources), now_s=clock.monotonic_s)
     server = _Server(

@@ -17,6 +17,7 @@ import msgspec
 from collector.decoding.faults import Fault, Reason
 
 TYPE: Final = "plimsoll.refused"
+_MARK: Final = TYPE.encode()
 
 
 class Refused(
@@ -88,9 +89,11 @@ def line(
 
 def read(payload: bytes) -> Refused | None:
     """The refused message that a line tells of, None if it is no such line."""
+    if _MARK not in payload:
+        return None
     try:
         found = _read(payload)
         _ = found.original, found.beside  # raises where it is no base64
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     return found

@@ -28,14 +28,12 @@ def reject(
 ) -> Reject:
     """The reject of one payload; ``said`` is what of it could be read.
 
-    Its key is that of an event with the same environment, service and id, or, where no id can be
-    read, ``unnamed`` or a digest of the whole payload: known again either way when it is repeated.
+    Its key is ``unnamed`` or a digest of the whole payload: known again when it is repeated, while
+    another try under the same id is another reject.
     """
     environment = _readable(PRODUCTION if said.environment is None else said.environment)
     service = _readable(said.service)
-    name = _readable(said.id)
     time_ns = times.parse(said.time)
-    key = digests.key(environment, service, name) if name else unnamed
     return Reject(
         index=index,
         reason=fault.reason.value,
@@ -46,7 +44,7 @@ def reject(
         service=service,
         version=_readable(said.version or ""),
         track=said.track if said.track in _TRACKS else "",
-        key=digests.key_of_bytes(payload) if key is None else key,
+        key=digests.key_of_bytes(payload) if unnamed is None else unnamed,
     )
 
 

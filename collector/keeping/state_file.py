@@ -136,6 +136,8 @@ def speaking_of(path: Path) -> Iterator[None]:
         if typed is None:
             raise
         raise typed from error
+    except UnicodeDecodeError as error:  # damage in what is kept as text
+        raise damaged(path, str(error)) from error
 
 
 def _typed(path: Path, code: int, error: sqlite3.Error) -> CheckpointError | None:

@@ -128,7 +128,9 @@ class Door:
             async with self._large:
                 formed = await asyncio.to_thread(read)
         reading.resize(0)
-        answer = await self.room.submit(formed.lines, now_s=self._now_s())
+        answer = await self.room.submit(
+            formed.lines, now_s=self._now_s(), source="otlp", ignored=formed.ignored
+        )
         refused = rejected_records(formed, answer)
         self._tallies[signal].add(formed, rejected=len(refused))
         return Outcome(len(refused), _message(formed, answer, refused))

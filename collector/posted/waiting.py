@@ -117,13 +117,14 @@ class WaitingRoom:
         now_s: float,
         source: str = "http",
         replays: Sequence[int] = (),
+        ignored: Mapping[str, int] | None = None,
     ) -> Answer:
         """The answer to a request, once its turn is committed.
 
         BusyError if there is no room; ClosedError if no more requests are taken, or if the process
         failed to keep this one.
         """
-        if not payloads:
+        if not payloads and not ignored:
             return Answer()
         size = sum(map(len, payloads))
         self._check_open()
@@ -133,8 +134,11 @@ class WaitingRoom:
             raise BusyError(f"{self.size} bytes are waiting, the limit is {self.size_limit}")
         answer = asyncio.get_running_loop().create_future()
         return await self._enter(
-            Request(payloads, size, now_s, answer, source=source, replays=replays)
-        )
+            Request(
+                payloads, size, now_s, answer,
+                source=source, ignored=ignored or {}, replays=replays,
+            )
+        )  # fmt: skip
 
     async def submit_part(
         self, part: Part, *, now_s: Callable[[], float], ignored: Mapping[str, int]

@@ -277,5 +277,7 @@ sources:
 
 
 def test_a_file_that_two_sources_read_is_a_fault() -> None:
-    text = "sources:\n  - {name: a, files: /in/orders}\n  - {name: b, files: [/in/edi, /in/orders]}\n"
+    text = (
+        "sources:\n  - {name: a, files: /in/orders}\n  - {name: b, files: [/in/edi, /in/orders]}\n"
+    )
     assert "another source reads" in fault(text)

@@ -245,13 +245,27 @@ def test_whose_a_reject_is_stays_known(damage: Any) -> None:
     assert reject.time_ns == 1_779_364_800_000_000_000
     assert (reject.environment, reject.service) == ("staging", "order-api")
     assert (reject.version, reject.track) == ("1.42.0", "canary")
-    assert reject.key == digests.key("staging", "order-api", "o-1")
+
+
+def test_another_try_under_the_same_id_is_another_reject_and_the_same_one_is_not() -> None:
+    first, other, again = decoded(event(value="x"), event(time="zz"), event(value="x")).rejects
+    assert first.key == again.key
+    assert first.key != other.key
 
 
 def test_what_cannot_be_read_of_a_reject_is_left_empty() -> None:
     reject = refused(event(time="x", service=7, version=1.42, track="blue", id=None))
     assert reject.time_ns is None
     assert (reject.environment, reject.service, reject.version, reject.track) == ("", "", "", "")
+
+
+def test_what_nests_too_deep_is_a_reject_and_nothing_around_it_is_lost() -> None:
+    for depth in (100, 900, 990, 1_000, 5_000, 30_000):
+        objects = b'{"a":' * depth + b"1" + b"}" * depth
+        lists = b"[" * depth + b"]" * depth
+        batch = decoded(event(id="o-1"), objects, lists, event(id="o-2"))
+        assert len(batch.facts) == 2
+        assert len(batch.rejects) == 2
 
 
 def test_a_reject_without_an_id_is_known_by_its_bytes() -> None:

@@ -151,3 +151,28 @@ def test_what_came_too_far_ahead_is_kept_whole_and_counts_when_its_time_has_come
     assert again.answers[0].duplicates == 1
     found = replay([tmp_path / "plimsoll.sqlite"], SETTINGS.policy)
     assert found.counts.events == events
+
+
+def test_a_source_that_has_not_been_heard_of_is_waited_for(checkpoint: Checkpoint) -> None:
+    turns = KeptTurns.load(checkpoint, SETTINGS, unheard=["files b"])
+    taken = turns.take([read("a", 0, MINUTES, behind=False)], None)
+    assert (taken.snapshot.watermark_ns or 0) == 0
+    heard = Incoming(source="files b", behind=False)
+    taken = turns.take([read("b", 0, MINUTES, behind=False), heard], None)
+    assert (taken.snapshot.tallies.events, taken.snapshot.tallies.late) == (2 * MINUTES, 0)
+    assert taken.snapshot.watermark_ns
+
+
+def test_what_a_source_that_catches_up_may_bring_again_is_not_forgotten(
+    checkpoint: Checkpoint,
+) -> None:
+    turns = KeptTurns.load(checkpoint, SETTINGS, unheard=["files b"])
+    turns.take([read("a", 0, MINUTES, behind=False)], None)
+    later = [
+        json.dumps(event(id=f"l-{day}-{n}", time=f"2026-06-{day:02}T00:00:00Z")).encode()
+        for day in range(1, 31)
+        for n in range(9)
+    ]
+    turns.take([Incoming(later)], None)
+    taken = turns.take([read("b", 0, MINUTES, behind=False)], None)
+    assert taken.answers[0].accepted == MINUTES

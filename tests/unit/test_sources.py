@@ -105,9 +105,13 @@ def test_what_is_read_is_taken_in_order_with_its_positions_and_acknowledged_afte
         taking.cancel()
         assert source.opened == {"listed/0": "0"}
         assert source.closed
-        assert [r.part for r in turns.taken] == source.committed_parts
-        assert [r.source for r in turns.taken] == ["listed/0"] * 3
-        assert [dict(r.ignored) for r in turns.taken] == [{"tombstone": 1}] * 3
+        brought = [r for r in turns.taken if r.source != "listed"]
+        assert [r.part for r in brought] == source.committed_parts
+        assert [r.source for r in brought] == ["listed/0"] * 3
+        assert [dict(r.ignored) for r in brought] == [{"tombstone": 1}] * 3
+        # Once, after its first parts: from here on the engine waits for it no longer.
+        assert [r.source for r in turns.taken].index("listed") == 1
+        assert len(turns.taken) == 4
         assert said == ["listed: noted"] * 3
         assert (pulling.vitals.read, pulling.vitals.ignored) == (6, {"tombstone": 3})
 
@@ -144,7 +148,11 @@ def test_a_source_that_needs_a_person_stops_and_says_what_to_do() -> None:
         source = Listed([SourceError("the password is wrong: mend security.password")])
         room = WaitingRoom(events=100, size=1_000)
         pulling = Pulling(source, room, now_s=lambda: 0.0, say=said.append, patience=QUICK)
+        turns = Turns(room)
+        taking = asyncio.create_task(turns.run())
         await pulling.run({})
+        taking.cancel()
+        assert [r.source for r in turns.taken] == ["listed"]  # nobody waits for it any more
         assert said == ["listed stops: the password is wrong: mend security.password"]
         assert pulling.vitals.stopped
         assert source.closed
@@ -192,7 +200,7 @@ def test_what_cannot_be_kept_now_is_offered_again_and_not_read_twice() -> None:
         pulling.stop()
         await reading
         taking.cancel()
-        assert len(turns.taken) == 1
+        assert [r.source for r in turns.taken] == ["listed/0", "listed"]
 
     around(work())
 
@@ -205,7 +213,7 @@ def test_a_source_waits_for_room_and_leaves_half_of_it_to_others() -> None:
         other = asyncio.create_task(room.submit([b"1", b"2"], now_s=0.0))
         await until(lambda: room.events == 2)
         reading = asyncio.create_task(pulling.run({}))
-        await until(lambda: not source.script)
+        await until(lambda: len(source.script) == 1)
         assert room.events == 2
         turns = Turns(room)
         taking = asyncio.create_task(turns.run())
@@ -227,16 +235,61 @@ def test_a_partition_that_gives_nothing_for_long_holds_nobody_up() -> None:
         pulling = Pulling(source, room, now_s=lambda: now[0], say=lambda _: None, patience=QUICK)
         reading = asyncio.create_task(pulling.run({}))
         taking = asyncio.create_task(turns.run())
-        await until(lambda: len(turns.taken) == 1)
+        await until(lambda: len(turns.taken) == 2)
         assert pulling.vitals.behind == 1
         now[0] = 1.0
-        await until(lambda: len(turns.taken) == 2)
+        await until(lambda: len(turns.taken) == 3)
         pulling.stop()
         await reading
         taking.cancel()
-        told = turns.taken[1].part
+        told = turns.taken[2].part
         assert told is not None
         assert (told.source, told.behind, told.after) == ("listed/0", False, None)
         assert pulling.vitals.behind == 0
+
+    around(work())
+
+
+def test_a_source_that_does_not_answer_is_waited_for_only_so_long() -> None:
+    async def work() -> None:
+        now = [0.0]
+        source = Listed([SourceBusyError("nobody there")] * 500)
+        room = WaitingRoom(events=100, size=1_000)
+        turns = Turns(room)
+        pulling = Pulling(source, room, now_s=lambda: now[0], say=lambda _: None, patience=QUICK)
+        reading = asyncio.create_task(pulling.run({}))
+        taking = asyncio.create_task(turns.run())
+        await until(lambda: len(source.script) < 450)
+        assert not turns.taken
+        now[0] = 1.0
+        await until(lambda: len(turns.taken) == 1)
+        assert turns.taken[0].source == "listed"
+        pulling.stop()
+        await reading
+        taking.cancel()
+
+    around(work())
+
+
+def test_of_a_source_that_is_not_proven_yet_little_is_read_at_once() -> None:
+    async def work() -> None:
+        asked: list[int] = []
+        source = Listed([part(begin, begin + 500) for begin in range(0, 3_000, 500)])
+        poll = source.poll
+
+        def noted(*, events: int, wait_s: float) -> RawBatch:
+            asked.append(events)
+            return poll(events=events, wait_s=wait_s)
+
+        source.poll = noted  # type: ignore[method-assign]
+        room = WaitingRoom(events=10_000, size=1_000_000)
+        pulling = Pulling(source, room, now_s=lambda: 0.0, say=lambda _: None, patience=QUICK)
+        reading = asyncio.create_task(pulling.run({}))
+        taking = asyncio.create_task(Turns(room).run())
+        await until(lambda: len(source.committed_parts) == 6)
+        pulling.stop()
+        await reading
+        taking.cancel()
+        assert asked[:3] == [1_000, 1_000, QUICK.batch_events]
 
     around(work())
