@@ -210,11 +210,14 @@ class Pulling:
         self._judge()
 
     async def _hold_nobody_up(self) -> None:
-        """Lets the engine go on without a source of which it has heard nothing yet."""
-        if not self._heard:
-            self._heard = True
-            with suppress(ClosedError):
-                await self._offer(Part(self.label), {})
+        """Lets the engine go on without a source that gives nothing, or of which it has heard
+        nothing yet; whatever is behind there is late when it comes after all."""
+        waited_for = list(self._behind) if self._heard else [*self._behind, self.label]
+        self._heard = True
+        self._behind.clear()
+        with suppress(ClosedError):
+            for source in waited_for:
+                await self._offer(Part(source), {})
 
     async def _offer(self, part: Part, ignored: Mapping[str, int]) -> Answer:
         while True:

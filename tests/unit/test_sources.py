@@ -293,3 +293,48 @@ def test_of_a_source_that_is_not_proven_yet_little_is_read_at_once() -> None:
         assert asked[:3] == [1_000, 1_000, QUICK.batch_events]
 
     around(work())
+
+
+@pytest.mark.parametrize("ends", [SourceError("mend the password"), SourceBusyError("away")])
+def test_a_source_in_trouble_with_more_to_give_holds_nobody_up(ends: Exception) -> None:
+    async def work() -> None:
+        now = [0.0]
+        source = Listed([part(0, 1, behind=True), *[ends] * 500])
+        room = WaitingRoom(events=100, size=1_000)
+        turns = Turns(room)
+        pulling = Pulling(source, room, now_s=lambda: now[0], say=lambda _: None, patience=QUICK)
+        reading = asyncio.create_task(pulling.run({}))
+        taking = asyncio.create_task(turns.run())
+        await until(lambda: len(source.script) < 500)
+        now[0] = 1.0
+        await until(lambda: len(turns.taken) == 3)
+        told = turns.taken[2].part
+        assert told is not None
+        assert (told.source, told.behind, told.after) == ("listed/0", False, None)
+        pulling.stop()
+        await reading
+        taking.cancel()
+
+    around(work())
+
+
+def test_a_source_that_stops_because_of_its_rejects_holds_nobody_up() -> None:
+    def refused(request: Request) -> Answer:
+        return Answer(
+            rejected=tuple(Rejected(n, "mapping", "") for n in range(len(request.payloads)))
+        )
+
+    async def work() -> None:
+        source = Listed([part(begin, begin + 500, behind=True) for begin in range(0, 9_000, 500)])
+        room = WaitingRoom(events=10_000, size=1_000_000)
+        turns = Turns(room, refused)
+        pulling = Pulling(source, room, now_s=lambda: 0.0, say=lambda _: None, patience=QUICK)
+        taking = asyncio.create_task(turns.run())
+        await pulling.run({})
+        taking.cancel()
+        assert pulling.vitals.stopped
+        told = turns.taken[-1].part
+        assert told is not None
+        assert (told.source, told.behind) == ("listed/0", False)
+
+    around(work())
