@@ -29,6 +29,12 @@ hypothesis.settings.load_profile("steady")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their place, not by what they hold: compressed bytes carry the time, and
+    two processes that share the tests would collect different ones."""
+    return argname if isinstance(val, bytes | bytearray) else None
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with the larger data sets, from ``PLIMSOLL_SHARED`` or beside the checkout."""
