@@ -196,9 +196,3 @@ class Archive:
             cells, begin = merge([before.cells(), cells]), place - 1
         self._parts[begin : place + 1] = [_part(cells, width)]
         return True
-
-    @property
-    def fine_from(self) -> int:
-        """The first slice from which on all are kept slice by slice."""
-        coarse = [part.until for part in self._parts if part.width > 1]
-        return max(coarse, default=0)

@@ -76,10 +76,13 @@ class Reader:
             return batch
         return refuse_strangers(batch, payloads, knows=self._knows, limits=limits)
 
-    def read(self, payloads: Sequence[bytes], stream_ns: int | None) -> Read:
-        """The next turn's payloads, in a stream that stands at ``stream_ns``."""
+    def read(self, payloads: Sequence[bytes], stream_ns: int | None, hold_ns: int | None) -> Read:
+        """The next turn's payloads, in a stream that stands at ``stream_ns``. No identity is
+        forgotten that a source which catches up, and has come to ``hold_ns``, may bring once more.
+        """
         if stream_ns is not None:
-            self.seen.forget(stream_ns - self.horizon_ns)
+            known_ns = stream_ns if hold_ns is None else min(stream_ns, hold_ns)
+            self.seen.forget(known_ns - self.horizon_ns)
         batch = self.batch(payloads)
         floor_ns = self.seen.floor_ns
         lost = stale(batch, floor_ns, len(payloads)) if floor_ns else []

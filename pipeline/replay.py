@@ -220,8 +220,7 @@ def _retake(
             turn = decode_turn(body)
             if until_ns is not None and turn.clock_ns is not None and turn.clock_ns > until_ns:
                 break
-            known = [ns for ns in (state.stream_ns, hold_ns) if ns is not None]
-            read = reader.read(turn.payloads, min(known, default=None))
+            read = reader.read(turn.payloads, state.stream_ns, hold_ns)
             hold_ns = turn.hold_ns
             inbox = read.inbox(clock_ns=turn.clock_ns, hold_ns=turn.hold_ns, retried=turn.retried)
             delta = take_turn(state, inbox, policy)

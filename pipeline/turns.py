@@ -184,9 +184,7 @@ class KeptTurns:
         payloads = [payload for one in incoming for payload in one.payloads]
         policy, state = self._policy, self._state
         # 1. what the payloads say, and which of it is new
-        # No identity is forgotten that a source which catches up may bring once more.
-        known = [ns for ns in (state.stream_ns, self._progress.hold_ns) if ns is not None]
-        read = self._reader.read(payloads, min(known, default=None))
+        read = self._reader.read(payloads, state.stream_ns, self._progress.hold_ns)
         batch, news = read.batch, read.news
         self._progress.note(incoming, batch)
         inbox = read.inbox(

@@ -16,8 +16,6 @@ Mechanism: TypeAlias = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 # ``earliest``, ``latest``, or the first message at or after this epoch time in nanoseconds.
 Start: TypeAlias = Literal["earliest", "latest"] | int
 
-PROTOCOLS: Final[tuple[Protocol, ...]] = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-MECHANISMS: Final[tuple[Mechanism, ...]] = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 GROUP: Final = "plimsoll"
 
 

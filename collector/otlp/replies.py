@@ -16,11 +16,14 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 from collector.otlp.door import Outcome
 from collector.otlp.rules import Encoding, Signal
 
-_REJECTED: Final = {
-    Signal.LOGS: "rejectedLogRecords",
-    Signal.METRICS: "rejectedDataPoints",
-    Signal.TRACES: "rejectedSpans",
-}
+# The answer of each signal, and what it calls its refused records in protobuf and in JSON.
+_ANSWERS: Final = {
+    Signal.LOGS: (logs_pb.ExportLogsServiceResponse, "rejected_log_records", "rejectedLogRecords"),
+    Signal.METRICS: (
+        metrics_pb.ExportMetricsServiceResponse, "rejected_data_points", "rejectedDataPoints"
+    ),
+    Signal.TRACES: (trace_pb.ExportTraceServiceResponse, "rejected_spans", "rejectedSpans"),
+}  # fmt: skip
 # What a message may hold of words that came in with the request.
 _MESSAGE_CHARACTERS: Final = 1_000
 
@@ -28,41 +31,18 @@ _MESSAGE_CHARACTERS: Final = 1_000
 def accepted(signal: Signal, encoding: Encoding, outcome: Outcome) -> bytes:
     """The body of an answer to a request that was kept; empty of words if all of it was used."""
     message = outcome.message[:_MESSAGE_CHARACTERS]
+    kind, rejected, in_json = _ANSWERS[signal]
     if encoding is Encoding.JSON:
         if not message:
             return b"{}"
         # A 64-bit integer, which the JSON of protobuf writes as text.
-        partial = {_REJECTED[signal]: str(outcome.rejected), "errorMessage": message}
+        partial = {in_json: str(outcome.rejected), "errorMessage": message}
         return msgspec.json.encode({"partialSuccess": partial})
-    return _response(signal, outcome.rejected, message).SerializeToString()
-
-
-def _response(
-    signal: Signal, rejected: int, message: str
-) -> (
-    logs_pb.ExportLogsServiceResponse
-    | metrics_pb.ExportMetricsServiceResponse
-    | trace_pb.ExportTraceServiceResponse
-):
-    match signal:
-        case Signal.LOGS:
-            logs = logs_pb.ExportLogsServiceResponse()
-            if message:
-                logs.partial_success.rejected_log_records = rejected
-                logs.partial_success.error_message = message
-            return logs
-        case Signal.METRICS:
-            metrics = metrics_pb.ExportMetricsServiceResponse()
-            if message:
-                metrics.partial_success.rejected_data_points = rejected
-                metrics.partial_success.error_message = message
-            return metrics
-        case Signal.TRACES:
-            traces = trace_pb.ExportTraceServiceResponse()
-            if message:
-                traces.partial_success.rejected_spans = rejected
-                traces.partial_success.error_message = message
-            return traces
+    answer = kind()
+    if message:
+        setattr(answer.partial_success, rejected, outcome.rejected)
+        answer.partial_success.error_message = message
+    return bytes(answer.SerializeToString())
 
 
 def status(code: int, message: str, encoding: Encoding, *, retry_after_s: int = 0) -> bytes:

@@ -339,9 +339,11 @@ def _retaken(checkpoint: Checkpoint, policy: Policy) -> tuple[list[Verdict], lis
     """The verdicts and the keys of the notices of the recorded intake, taken once more."""
     state, verdicts, keys = State(), list[Verdict](), list[str]()
     reader = Reader(policy, Seen(), knows=None)
+    hold_ns: int | None = None
     for _, body in checkpoint.intake_log():
         turn = decode_turn(body)
-        read = reader.read(turn.payloads, state.stream_ns)
+        read = reader.read(turn.payloads, state.stream_ns, hold_ns)
+        hold_ns = turn.hold_ns
         inbox = read.inbox(clock_ns=turn.clock_ns, hold_ns=turn.hold_ns)
         delta = take_turn(state, inbox, policy)
         verdicts += delta.verdicts
