@@ -23,6 +23,7 @@ class Kind(Enum):
     DURATION = "duration"
     AMOUNT = "amount"
     GAUGE = "gauge"
+    RATIO = "ratio"
 
 
 class Criticality(Enum):
@@ -42,6 +43,7 @@ class Measure(Enum):
     ANSWER = "answer"  # whether it was answered within the deadline (proportion)
     VALIDITY = "validity"  # whether it could be read at all (proportion)
     FLOW = "flow"  # its being there, whatever the outcome (silence)
+    ASSIGNMENT = "assignment"  # that a unit was put on its side (sample-ratio mismatch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,10 @@ class Metric:
     ``types`` and ``services`` empty mean any. ``where`` are attribute values that an event must
     have. ``quantum`` is the unit of the integer that a value becomes, ``deadline_s`` and
     ``answered_by`` belong to ANSWER metrics, ``exposure`` is the event type whose count per arm
-    says how much traffic each arm had.
+    says how much traffic each arm had. ``over`` is the metric whose sums, or counts where it has no
+    values, are the denominator of a RATIO. Values of an AMOUNT beyond ``cap`` count as ``cap``;
+    None leaves it to the first values of the baseline. ``weight`` is the metric's part of the
+    false-alarm budget beside the others'; None leaves it to the criticality.
     """
 
     name: str
@@ -78,6 +83,9 @@ class Metric:
     answered_by: str = ""
     deadline_s: int = 0
     exposure: str = ""
+    over: str = ""
+    cap: float | None = None
+    weight: float | None = None
     synthetic: bool = False
     named: bool = False  # the user's policy names it, rather than only the catalogue
     reason: str = ""  # why the defaults are what they are
@@ -113,6 +121,14 @@ class Limits:
     reject_payload_bytes: int = 4_096
 
 
+@dataclass(frozen=True, slots=True)
+class FixedRule:
+    """The simple rule judged beside ours for comparison: once both arms have so many events of a
+    metric, a point estimate beyond its margin is harm."""
+
+    min_events: int = 100
+
+
 DEFAULT_SEGMENTS: Final = (
     ("country",),
     ("region",),
@@ -133,10 +149,13 @@ class Policy:
     cohorts: tuple[str, ...] = ()
     error_rate: float = 0.01
     promotion_error_rate: float = 0.05
+    assignment_error_rate: float = 0.001  # of a false sample-ratio mismatch
+    bake_s: int = 0  # what happens so soon after the start is not judged: restarts, cold caches
     watch_s: int = 24 * 3600
     lateness_s: int = 30
     retention_s: int = 400 * 24 * 3600
     mode: Literal["enforce", "observe"] = "enforce"
+    fixed_rule: FixedRule | None = None
     limits: Limits = field(default_factory=Limits)
 
     def attributes(self) -> frozenset[str]:

@@ -1,0 +1,66 @@
+"""Scores of many comparisons, summed in information batches, under the one-sided t mixture.
+
+A score from a few rare events is skewed, and a t mixture on skewed scores raises false alarms
+(measured: 37 % with half an event a window and a tenth of the traffic). A batch closes by totals
+only, never by what it shows, which keeps the test valid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analyzers.contrast.tmixture import log_e
+from analyzers.facts import Bools, Floats, Ints
+
+
+class Batches:
+    """The t mixture over batches of scores, one row for each of n comparisons and C columns of
+    hypotheses that share what decides when a batch closes."""
+
+    def __init__(self, columns: int) -> None:
+        self.score = np.zeros((0, columns))
+        self.variance = np.zeros((0, columns))
+        self.open = np.zeros((0, 3))  # information, units of both arms
+        self.total = np.zeros((0, columns))
+        self.square = np.zeros((0, columns))
+        self.closed = np.zeros(0)
+        self.log_e = np.zeros((0, columns))
+
+    def add(self, count: int) -> None:
+        """As many new rows, without any score."""
+        for name in ("score", "variance", "open", "total", "square", "closed", "log_e"):
+            column: Floats = getattr(self, name)
+            setattr(self, name, np.concatenate([column, np.zeros((count, *column.shape[1:]))]))
+
+    def advance(
+        self, rows: Ints, score: Floats, variance: Floats, information: Floats, units: Floats
+    ) -> Floats:
+        """Log e-values (k, C) that the mean of each column's scores is above zero.
+
+        ``score`` and ``variance`` (k, C) of one stratum for each of the given rows; ``information``
+        (k,), the variance that decides when a batch closes; ``units`` (k, 2).
+        """
+        self.score[rows] += score
+        self.variance[rows] += variance
+        self.open[rows] += np.column_stack([information, units])
+        full = rows[_enough(self.open[rows])]
+        if len(full):
+            u = self.score[full] / np.sqrt(np.maximum(self.variance[full], 1e-12))
+            self.total[full] += u
+            self.square[full] += u * u
+            self.closed[full] += 1.0
+            n = np.broadcast_to(self.closed[full][:, None], u.shape)
+            self.log_e[full] = log_e(n, self.total[full], self.square[full])
+            for column in (self.score, self.variance, self.open):
+                column[full] = 0.0
+        return self.log_e[rows]
+
+
+def _enough(waiting: Floats) -> Bools:
+    """Enough information that the batch's score is not skewed: 12 (1 - 2 theta)^2, theta the
+    second arm's share of the units (measured on sparse counts)."""
+    information, first, second = waiting.T
+    units = first + second
+    theta = second / np.maximum(units, 1e-12)
+    wanted = np.maximum(1.0, 12.0 * (1.0 - 2.0 * theta) ** 2)
+    return np.asarray((units > 0) & (information >= wanted))
