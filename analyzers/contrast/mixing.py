@@ -19,3 +19,8 @@ def log_mean(logs: Floats, axis: int) -> Floats:
     with np.errstate(divide="ignore"):
         told = np.log(np.exp(logs - safe).mean(axis=axis))
     return np.asarray(told + np.squeeze(safe, axis=axis))
+
+
+def log_average(a: Floats, b: Floats) -> Floats:
+    """Log of the mean of two e-values, fixed in advance."""
+    return np.asarray(np.logaddexp(a, b) - np.log(2.0))
