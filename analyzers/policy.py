@@ -34,6 +34,10 @@ class Criticality(Enum):
     WATCH = "watch"
 
 
+WEIGHTS: Final = {Criticality.CRITICAL: 2.0, Criticality.STANDARD: 1.0, Criticality.WATCH: 0.0}
+"""What a metric of each criticality weighs in the false-alarm budget where it does not say."""
+
+
 class Measure(Enum):
     """What one event contributes to a metric."""
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from analyzers.policy import DEFAULT_SEGMENTS, Margin, Measure, Metric
+from analyzers.policy import DEFAULT_SEGMENTS, Kind, Margin, Measure, Metric
 from pipeline.config.catalogue import catalogue
 from pipeline.config.conditions import CONDITION_KEYS
 from pipeline.config.document import DEPTH_MAX, DOCUMENT_BYTES, NODES_MAX
@@ -29,8 +29,8 @@ from pipeline.config.inputs import (
 )
 from pipeline.config.kafka import KAFKA_KEYS, SECURITY_KEYS
 from pipeline.config.mappings import MAPPING_KEYS
-from pipeline.config.metrics import METRIC_KEYS
-from pipeline.config.policies import LIMIT_KEYS, POLICY_KEYS, SERVICE_KEYS
+from pipeline.config.metric_keys import METRIC_KEYS
+from pipeline.config.policies import LIMIT_KEYS, POLICY_KEYS, RULE_KEYS, SERVICE_KEYS
 from pipeline.config.settings import CHANNEL_KEYS, DAEMON_KEYS
 from pipeline.config.sources import FILES_KEYS, SOURCE_KEYS
 
@@ -46,6 +46,7 @@ _SAYS: Final = {
     Measure.ANSWER: "The share of `ok` events that are answered in time",
     Measure.VALIDITY: "The share of events that could be read",
     Measure.FLOW: "Counts every event, whatever its outcome",
+    Measure.ASSIGNMENT: "Counts the units on each side, each `subject` once",
 }
 _OPENING: Final = """\
 One YAML file holds the policy and the settings of the daemon: `plimsoll serve --config \
@@ -63,6 +64,19 @@ without quotes. True and false are written `true` and `false`.
 - Nothing, `~` and `null` mean the default.
 - Unknown and double keys, anchors, aliases, tags and a second document are refused, as are files \
 of more than {DOCUMENT_BYTES >> 20} MiB, {NODES_MAX} values or {DEPTH_MAX} levels."""
+
+_BUDGET: Final = """\
+The false-alarm budget is `error_rate`, for a release as a whole. Metrics come for their part as \
+they first appear in it: 6 % per `weight` (a critical one 12 %, a standard one 6 %) until 90 % are \
+spent; the k-th one after that gets 6 / (pi^2 k^2) of the last 10 %. Promotion needs no budget: \
+every metric that gates must be shown safe, each at `promotion_error_rate`.
+
+Whether units were split as declared is judged beside the metrics, at `assignment_error_rate`. \
+Send `assignment.made` once for each customer, session or order run that is put on a side, with \
+that unit as its `subject`, before the release has done anything with it. Outcomes are no \
+assignments: a canary that loses orders would look like an unfair split. The events that an \
+`exposure:` names count as assignments too; where they are not fit for it, because a release can \
+change how many come, write down what is: `assignment: {type: assignment.made}`."""
 
 
 def configuration() -> str:
@@ -87,6 +101,9 @@ def configuration() -> str:
             "and of metrics with a `name:` means the same."
         ),
         _table(METRIC_KEYS),
+        _BUDGET,
+        "### `fixed_rule`",
+        _table(RULE_KEYS),
         "### `services`",
         _table(SERVICE_KEYS),
         "### `limits`",
@@ -164,7 +181,10 @@ def catalogue_page() -> str:
         (
             f"Without other segments a metric is looked at in total and by each of {segments} that "
             "occurs. `critical` and `standard` metrics gate a release, `watch` never does. A "
-            "margin in percent is relative to the baseline."
+            "margin in percent is relative to the baseline, a point is a hundredth of all events; "
+            "harm up to the margin is still acceptable. What a metric has too little of to be "
+            "judged by (a count without exposure, a gauge without history) is shown as indicative "
+            "and gates nothing."
         ),
         "## What each one says, and why its margin",
         *(_entry(metric) for metric in metrics),
@@ -188,7 +208,7 @@ def margin(size: Margin, metric: Metric) -> str:
     """
     if size.relative:
         return f"{100 * size.size:g} %"
-    if metric.measure is Measure.VALUE:
+    if metric.measure is Measure.VALUE or metric.kind is Kind.RATIO:
         return f"{size.size:g} absolute"
     points = 100 * size.size
     return f"{points:g} point" + ("" if points == 1 else "s")
@@ -209,9 +229,12 @@ def _cell(words: str) -> str:
 
 def _row(metric: Metric) -> str:
     types = ", ".join(f"`{name}`" for name in metric.types) or "any"
+    demanded = f"{metric.worse} | {margin(metric.margin, metric)}"
+    if metric.measure is Measure.ASSIGNMENT:
+        demanded = "neither | none"
     return (
-        f"| `{metric.name}` | {types} | {metric.kind.value} | {metric.worse} "
-        f"| {margin(metric.margin, metric)} | {metric.unit} | {metric.criticality.value} |"
+        f"| `{metric.name}` | {types} | {metric.kind.value} | {demanded} "
+        f"| {metric.unit} | {metric.criticality.value} |"
     )
 
 
@@ -219,6 +242,10 @@ def _entry(metric: Metric) -> str:
     said = [_SAYS[metric.measure]]
     if metric.answered_by:
         said.append(f"by `{metric.answered_by}` within {lasting(metric.deadline_s)}")
+    if metric.measure is Measure.ASSIGNMENT:
+        said.append("also by the `exposure` events of other metrics")
+    if metric.cap is not None:
+        said.append(f"each at most {metric.cap:g}")
     if metric.synthetic:
         said.append("of probes only")
     if metric.segments != DEFAULT_SEGMENTS:

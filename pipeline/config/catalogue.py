@@ -10,7 +10,8 @@ from analyzers.policy import Metric
 from pipeline.config.document import read
 from pipeline.config.faults import ConfigError, Faults
 from pipeline.config.fields import Place, named_sections
-from pipeline.config.metrics import METRIC_KEYS, metric
+from pipeline.config.metric_keys import METRIC_KEYS
+from pipeline.config.metrics import metric
 
 CATALOGUE_MAX: Final = 200
 

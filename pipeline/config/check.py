@@ -31,6 +31,9 @@ FORBIDDEN: Final = (401, 403, 407)
 # A webhook that takes only POST answers 404, 405 or 501 to HEAD: it is there all the same.
 POST_ONLY: Final = (404, 405, 501)
 REDIRECTS: Final = range(300, 400)
+_GAUGE: Final = (
+    "is a gauge: it gates only with enough history of its own; until then it is indicative"
+)
 SERVER_ERRORS: Final = range(500, 600)
 
 
@@ -214,7 +217,7 @@ def _notes_of(metric: Metric, path: str, known: set[str]) -> list[Fault]:
         if near:
             found.append(Fault(f"{path}.type", f"{event_type} is a type of your own{near}"))
     if metric.kind is Kind.GAUGE:
-        found.append(Fault(path, "is a gauge: gauges are shown and not yet judged"))
+        found.append(Fault(path, _GAUGE))
     elif metric.kind is Kind.COUNT and metric.measure is Measure.EVENTS and not metric.exposure:
         found.append(Fault(path, "is a count without `exposure:`, and so only indicative"))
     return found

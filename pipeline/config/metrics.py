@@ -1,68 +1,65 @@
 """A metric as a policy or the catalogue writes it, checked and turned into a ``Metric``.
 
-The keys of a metric, with the words that the documentation shows for them, and the rules that
-hold between them. What is written is laid over what the catalogue or the kind gives; lists are
-put in one fixed order, so that equal policies have equal digests.
+What is written is laid over what the catalogue or the kind gives; then come the rules that hold
+between the keys of one metric. The keys are in ``metric_keys``, the rules between metrics in
+``between_metrics``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
-from analyzers.policy import DEFAULT_SEGMENTS, Criticality, Kind, Margin, Measure, Metric
-from pipeline.config.document import Fields, Unreadable
-from pipeline.config.faults import guess, joined, shown
-from pipeline.config.fields import (
-    Key,
-    Place,
-    Reader,
-    Section,
-    choice,
-    duration,
-    flag,
-    number,
-    section,
-    several,
-    text,
+from analyzers.policy import (
+    DEFAULT_SEGMENTS,
+    WEIGHTS,
+    Criticality,
+    Kind,
+    Margin,
+    Measure,
+    Metric,
+)
+from pipeline.config.faults import guess
+from pipeline.config.fields import Section
+from pipeline.config.metric_keys import (
+    ANSWERED_BY,
+    CAP,
+    CRITICALITY,
+    DEADLINE,
+    EXPOSURE,
+    KIND,
+    MARGIN,
+    MEASURE,
+    OVER,
+    QUANTUM,
+    REASON,
+    SEGMENTS,
+    SERVICE,
+    SYNTHETIC,
+    TYPE,
+    UNIT,
+    VALUE_MAX,
+    WEIGHT,
+    WHERE,
+    WORSE,
+    in_order,
 )
 
 T = TypeVar("T")
 
-METRIC_NAME: Final = r"[A-Za-z][A-Za-z0-9_.-]{0,63}"
-# An order passes about ten stations; a metric fed by more types than this is no metric.
-TYPES_MAX: Final = 50
-SERVICES_MAX: Final = 200
-WHERE_MAX: Final = 10
-# One cell per set for every series: a set more costs as much memory as the total itself.
-SEGMENTS_MAX: Final = 30
-SEGMENT_WIDTH_MAX: Final = 4
-
-# Fields of an event that are no attributes. `type` and `outcome` may split a metric, none of
-# them can be a condition in `where`.
-EVENT_FIELDS: Final = frozenset(
-    {
-        "id", "time", "type", "service", "environment", "version", "track", "outcome", "value",
-        "subject", "ref", "synthetic", "attributes",
-    }
-)  # fmt: skip
-SPLITTING_FIELDS: Final = ("type", "outcome")
 # Silence is noticed, and exposure counted, by type; published totals are by type and outcome.
 FLOW_SEGMENTS: Final = (("type",), ("type", "outcome"))
-# From coarse to fine, so that [document, partner] and [partner, document] are the same set.
-_RANK: Final = {
-    name: rank
-    for rank, name in enumerate((*(names[0] for names in DEFAULT_SEGMENTS), *SPLITTING_FIELDS))
-}
 _MEASURES: Final = {
-    Kind.COUNT: (Measure.EVENTS, Measure.FLOW),
+    Kind.COUNT: (Measure.EVENTS, Measure.FLOW, Measure.ASSIGNMENT),
     Kind.PROPORTION: (Measure.OUTCOME, Measure.ANSWER, Measure.VALIDITY),
     Kind.DURATION: (Measure.VALUE,),
     Kind.AMOUNT: (Measure.VALUE,),
     Kind.GAUGE: (Measure.VALUE,),
+    Kind.RATIO: (Measure.VALUE, Measure.EVENTS),
 }
-_WORSE: Final[dict[str, Literal["higher", "lower"]]] = {"higher": "higher", "lower": "lower"}
+# Of any event at all these would say nothing: what was asked, or who was put on a side.
+_OF_SOME_TYPE: Final = (Measure.ANSWER, Measure.ASSIGNMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,6 @@ class Habit:
     worse: Literal["higher", "lower"] | None  # None: it must be said, a guess would harm
     margin: Margin
     unit: str
-    criticality: Criticality = Criticality.STANDARD
     quantum: float = 1e-6
 
 
@@ -82,206 +78,9 @@ HABITS: Final = {
     Kind.PROPORTION: Habit(Measure.OUTCOME, "lower", Margin(0.01, relative=False), "1"),
     Kind.DURATION: Habit(Measure.VALUE, "higher", Margin(0.1, relative=True), "s"),
     Kind.AMOUNT: Habit(Measure.VALUE, None, Margin(0.1, relative=True), "1", quantum=1e-4),
-    Kind.GAUGE: Habit(Measure.VALUE, "higher", Margin(0.2, relative=True), "1", Criticality.WATCH),
+    Kind.GAUGE: Habit(Measure.VALUE, "higher", Margin(0.2, relative=True), "1"),
+    Kind.RATIO: Habit(Measure.VALUE, None, Margin(0.1, relative=True), "1", quantum=1e-4),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenMargin:
-    """A margin as written; ``relative`` is None for a plain number, which the kind decides."""
-
-    size: float
-    relative: bool | None
-
-
-def attribute_name() -> Reader[str]:
-    """Names of event attributes."""
-    return text(64, form="the name of an attribute, at most 64 characters", pattern=r"[^\s]+")
-
-
-def event_type() -> Reader[str]:
-    """Event types; markers are none."""
-    name = text(128, form="an event type such as order.submitted", pattern=r"[^\s]+")
-
-    def read(place: Place) -> str | None:
-        found = name.read(place)
-        if found is not None and found.startswith("deployment."):
-            place.fault(f"{shown(found)} is a marker and feeds no metric: name an event type")
-            return None
-        return found
-
-    return Reader(name.form, read)
-
-
-def _read_margin(place: Place) -> WrittenMargin | None:
-    if not isinstance(place.node, Fields):
-        size = _SIZE.read(place)
-        return None if size is None else WrittenMargin(size, None)
-    here = section(place, (ABSOLUTE, RELATIVE))
-    if here is None:
-        return None
-    if here.has(ABSOLUTE) == here.has(RELATIVE):
-        place.fault("must say either `absolute:` or `relative:`")
-        return None
-    key = ABSOLUTE if here.has(ABSOLUTE) else RELATIVE
-    size = key.of(here)
-    return None if size is None else WrittenMargin(size, key is RELATIVE)
-
-
-def _read_where(place: Place) -> tuple[tuple[str, str], ...] | None:
-    if not isinstance(place.node, Fields):
-        place.fault(f"must be a mapping of attributes to values, not {place.found()}")
-        return None
-    if len(place.node.entries) > WHERE_MAX:
-        place.fault(f"has {len(place.node.entries)} conditions: at most {WHERE_MAX} are allowed")
-        return None
-    value = text(256, form="one attribute value, at most 256 characters")
-    found: list[tuple[str, str]] = []
-    for name, node in place.node.entries.items():
-        here = Place(node, joined(place.path, name), place.faults)
-        if name in EVENT_FIELDS:
-            beside = f": write `{name}:` beside `where:`" if name in ("type", "service") else ""
-            here.fault(f"is a field of the event and no attribute{beside}")
-        elif not name or name.split() != [name] or not name.isprintable():
-            here.fault("is no name of an attribute")
-        elif not isinstance(node, Unreadable) and (said := value.read(here)) is not None:
-            found.append((name, said))
-    return tuple(sorted(found)) if len(found) == len(place.node.entries) else None
-
-
-def _read_segments(place: Place) -> tuple[tuple[str, ...], ...] | None:
-    sets = _SEGMENT_SETS.read(place)
-    if sets is None:
-        return None
-    strangers = EVENT_FIELDS.difference(SPLITTING_FIELDS)
-    wrong = sorted({name for names in sets for name in names if name in strangers})
-    if wrong:
-        place.fault(f"{wrong[0]} is a field of the event: only attributes, type and outcome split")
-        return None
-    return _in_order(sets)
-
-
-def _in_order(sets: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
-    """Attribute sets each once, coarse before fine, whatever order they were written in."""
-    unique = {tuple(sorted(set(names), key=_fineness)) for names in sets if names}
-    return tuple(
-        sorted(unique, key=lambda names: (len(names), [_fineness(name) for name in names]))
-    )
-
-
-def _segments(sets: tuple[tuple[str, ...], ...], measure: Measure) -> tuple[tuple[str, ...], ...]:
-    """The attribute sets that a measure needs, added to or taken from those written."""
-    if measure is Measure.VALIDITY:
-        return ()  # a reject has no attributes that could be trusted
-    if measure is Measure.FLOW:
-        return _in_order((*sets, *FLOW_SEGMENTS))
-    return sets
-
-
-def _fineness(name: str) -> tuple[int, str]:
-    return _RANK.get(name, len(_RANK)), name
-
-
-# A millionth is below what any traffic can show; beyond 1e12 doubles lose the quantum.
-_SIZE: Final = number(1e-6, 1e12, form="a positive number such as 0.01")
-ABSOLUTE: Final = Key("absolute", _SIZE, "", "In the metric's unit; a proportion's points.")
-RELATIVE: Final = Key("relative", _SIZE, "", "As a share of the baseline; 0.1 is ten percent.")
-_SEGMENT_SETS: Final = several(
-    several(attribute_name(), most=SEGMENT_WIDTH_MAX, form="one attribute or a list of them"),
-    most=SEGMENTS_MAX,
-    form="a list of attribute sets such as [[country], [partner, document]]",
-)
-_TYPE_LIST: Final = several(event_type(), most=TYPES_MAX, form="one event type or a list of them")
-_SERVICE_LIST: Final = several(
-    text(128), most=SERVICES_MAX, form="the name of one service or a list of them"
-)
-
-KIND: Final = Key(
-    "kind",
-    choice({kind.value: kind for kind in Kind}),
-    "required for a name that the catalogue does not have",
-    "How its observations behave, and so which test compares them.",
-)
-TYPE: Final = Key(
-    "type", _TYPE_LIST, "any", "The types of the events that feed it.", also=("types",)
-)
-SERVICE: Final = Key(
-    "service", _SERVICE_LIST, "any", "Only events of these services feed it.", also=("services",)
-)
-WHERE: Final = Key(
-    "where",
-    Reader("a mapping of attributes to one value each", _read_where),
-    "none",
-    "Only events with these attribute values feed it.",
-)
-MEASURE: Final = Key(
-    "measure",
-    choice({measure.value: measure for measure in Measure}),
-    "by the kind",
-    "What one event contributes: `events` its being there (ok ones), `outcome` ok or not, `value` "
-    "its value (ok ones), `answer` whether it was answered in time, `validity` whether it could "
-    "be read, `flow` its being there whatever the outcome.",
-)
-WORSE: Final = Key(
-    "worse", choice(_WORSE), "by the kind; required for `amount`", "Which direction is harm."
-)
-MARGIN: Final = Key(
-    "margin",
-    Reader("a positive number, `{absolute: x}` or `{relative: x}`", _read_margin),
-    "proportion 0.01 absolute, gauge 0.2 relative, all others 0.1 relative",
-    "The largest harm still acceptable. A plain number is absolute for proportions and relative "
-    "to the baseline for all others.",
-)
-CRITICALITY: Final = Key(
-    "criticality",
-    choice({word.value: word for word in Criticality}),
-    "standard; a gauge: watch",
-    "`critical` and `standard` gate a release, `watch` is shown and never gates.",
-)
-UNIT: Final = Key("unit", text(32), "by the kind", "The unit of the value, as it is shown.")
-SEGMENTS: Final = Key(
-    "segments",
-    Reader(_SEGMENT_SETS.form, _read_segments),
-    "each of " + ", ".join(names[0] for names in DEFAULT_SEGMENTS),
-    "What it is looked at by, beside the total: a text is one attribute, a list a combination. "
-    "`type` and `outcome` may be used like attributes. `[]`: the total only.",
-)
-QUANTUM: Final = Key(
-    "quantum",
-    number(1e-9, 1e6),
-    "0.000001; an amount: 0.0001",
-    "What the value is rounded to once, before it is added up exactly.",
-)
-ANSWERED_BY: Final = Key(
-    "answered_by",
-    event_type(),
-    "none",
-    "For `measure: answer`: the type of the event whose `ref` answers.",
-)
-DEADLINE: Final = Key(
-    "deadline",
-    duration(1, 30 * 86_400),
-    "none",
-    "For `measure: answer`: what is not answered by then has failed; before, it is nothing.",
-)
-EXPOSURE: Final = Key(
-    "exposure",
-    event_type(),
-    "none",
-    "For counts: the event type that says how much traffic each side had. Without it a count is "
-    "indicative.",
-)
-SYNTHETIC: Final = Key(
-    "synthetic", flag(), "false", "Fed by probes only; every other metric never sees them."
-)
-REASON: Final = Key(
-    "reason", text(1_000), "none", "Why margin and criticality are what they are, for the reader."
-)
-NAME: Final = Key("name", text(64), "the key above", "Its name, where metrics are a list.")
-METRIC_KEYS: Final[tuple[Key[Any], ...]] = (
-    NAME, KIND, TYPE, SERVICE, WHERE, MEASURE, WORSE, MARGIN, CRITICALITY, UNIT, SEGMENTS,
-    ANSWERED_BY, DEADLINE, EXPOSURE, SYNTHETIC, QUANTUM, REASON,
-)  # fmt: skip
 
 
 def metric(
@@ -303,13 +102,15 @@ def metric(
     ground = _ground(name, kind, given)
     measure = _measure(here, kind, ground)
     answers = measure is Measure.ANSWER
+    margin = _margin(here, kind, ground)
+    criticality = _criticality(here, measure, ground)
     built = Metric(
         name=name,
         kind=kind,
         measure=measure,
         worse=WORSE.of(here) or ground.worse,
-        margin=_margin(here, kind, ground),
-        criticality=CRITICALITY.of(here) or ground.criticality,
+        margin=margin,
+        criticality=criticality,
         unit=UNIT.of(here) or ground.unit,
         types=_sorted(TYPE.of(here), ground.types),
         services=_sorted(SERVICE.of(here), ground.services),
@@ -319,13 +120,18 @@ def metric(
         answered_by=(ANSWERED_BY.of(here) or ground.answered_by) if answers else "",
         deadline_s=(DEADLINE.of(here) or ground.deadline_s) if answers else 0,
         exposure=EXPOSURE.of(here) or ground.exposure,
+        over=OVER.of(here) or ground.over,
+        cap=_or(CAP.of(here), ground.cap),
+        weight=_weight(here, criticality, ground),
         synthetic=_or(SYNTHETIC.of(here), ground.synthetic),
         named=named,
         reason=REASON.of(here) or ground.reason,
     )
     _check_events(here, built, given)
-    _check_sense(here, built)
+    _check_answers(here, built)
+    _check_strangers(here, built)
     _check_margin(here, built)
+    _check_cap(here, built)
     return built
 
 
@@ -352,7 +158,7 @@ def _ground(name: str, kind: Kind, given: Metric | None) -> Metric:
         measure=habit.measure,
         worse=habit.worse or "higher",
         margin=habit.margin,
-        criticality=habit.criticality,
+        criticality=Criticality.STANDARD,
         unit=habit.unit,
         quantum=habit.quantum,
         types=given.types if given else (),
@@ -361,6 +167,17 @@ def _ground(name: str, kind: Kind, given: Metric | None) -> Metric:
         segments=given.segments if given else DEFAULT_SEGMENTS,
         synthetic=given.synthetic if given else False,
     )
+
+
+def _segments(sets: tuple[tuple[str, ...], ...], measure: Measure) -> tuple[tuple[str, ...], ...]:
+    """The attribute sets that a measure needs, added to or taken from those written."""
+    if measure is Measure.VALIDITY:
+        return ()  # a reject has no attributes that could be trusted
+    if measure is Measure.ASSIGNMENT:
+        return ()  # a share is declared for the whole release
+    if measure is Measure.FLOW:
+        return in_order((*sets, *FLOW_SEGMENTS))
+    return sets
 
 
 def _measure(here: Section, kind: Kind, ground: Metric) -> Measure:
@@ -383,28 +200,45 @@ def _margin(here: Section, kind: Kind, ground: Metric) -> Margin:
     return Margin(written.size, relative)
 
 
+def _criticality(here: Section, measure: Measure, ground: Metric) -> Criticality:
+    said = CRITICALITY.of(here)
+    if measure is not Measure.ASSIGNMENT:
+        return said or ground.criticality
+    if said not in (None, Criticality.WATCH):
+        here.fault(
+            CRITICALITY,
+            f"must be watch, not {said.value}: assignments say whether a comparison is fair, and "
+            "never that a release is bad",
+        )
+    return Criticality.WATCH
+
+
+def _weight(here: Section, criticality: Criticality, ground: Metric) -> float | None:
+    """The weight beside the criticality's; None for the same, so that digests are equal."""
+    said = WEIGHT.of(here)
+    if criticality is Criticality.WATCH:
+        if said is not None:
+            here.fault(WEIGHT, "belongs to metrics that gate, and `watch` never does: drop it")
+        return None
+    weight = ground.weight if said is None else said
+    return None if weight == WEIGHTS[criticality] else weight
+
+
 def _check_events(here: Section, built: Metric, given: Metric | None) -> None:
     """Faults of what feeds the metric."""
     anything = built.measure in (Measure.VALIDITY, Measure.FLOW)
     said = here.at(TYPE) or here.at(SERVICE) or here.at(WHERE)
-    if given is None and said is None and not anything:
+    place = here.at(TYPE)
+    if built.measure in _OF_SOME_TYPE:
+        if not built.types and (place is None or not place.elements()):
+            here.fault(TYPE, f"names none: `measure: {built.measure.value}` needs its events named")
+    elif given is None and said is None and not anything:
         here.fault(TYPE, "is missing: say which events feed it, or `type: []` for all of them")
     habit = HABITS[built.kind]
     unsaid = here.at(WORSE) is None and (given is None or given.kind is not built.kind)
     if unsaid and habit.worse is None:
-        here.fault(WORSE, "is missing: only you know whether a higher or a lower amount is harm")
-
-
-def _check_sense(here: Section, built: Metric) -> None:
-    """Faults of keys that belong to one measure or kind only."""
-    if built.measure is Measure.ANSWER:
-        for key, value in ((ANSWERED_BY, built.answered_by), (DEADLINE, built.deadline_s)):
-            if not value and here.at(key) is None:
-                here.fault(key, "is missing: `measure: answer` needs it")
-    else:
-        for key in (ANSWERED_BY, DEADLINE):
-            if here.has(key):
-                here.fault(key, "belongs to a proportion with `measure: answer`: drop it")
+        kind = built.kind.value
+        here.fault(WORSE, f"is missing: only you know whether a higher or a lower {kind} is harm")
     if built.measure is Measure.VALIDITY:
         for place in (here.at(TYPE), here.at(WHERE), here.at(SEGMENTS)):
             if place is not None and place.elements():
@@ -414,8 +248,44 @@ def _check_sense(here: Section, built: Metric) -> None:
             WORSE,
             "must be lower: a proportion is the share of ok outcomes; name it for what goes right",
         )
+
+
+def _check_answers(here: Section, built: Metric) -> None:
+    """Faults of questions and their answers."""
+    if built.measure is not Measure.ANSWER:
+        for key in (ANSWERED_BY, DEADLINE):
+            if here.has(key):
+                here.fault(key, "belongs to a proportion with `measure: answer`: drop it")
+        return
+    for key, value in ((ANSWERED_BY, built.answered_by), (DEADLINE, built.deadline_s)):
+        if not value and here.at(key) is None:
+            here.fault(key, "is missing: `measure: answer` needs it")
+    if built.answered_by in built.types:
+        here.fault(
+            ANSWERED_BY,
+            f"{built.answered_by} is what asks as well: every answer would wait for an answer",
+        )
+
+
+def _check_strangers(here: Section, built: Metric) -> None:
+    """Faults of keys that belong to another kind or measure."""
+    kind = built.kind.value
     if here.has(EXPOSURE) and built.kind is not Kind.COUNT:
-        here.fault(EXPOSURE, f"belongs to counts, and this is a {built.kind.value}: drop it")
+        here.fault(EXPOSURE, f"belongs to counts, and this is a {kind}: drop it")
+    if here.has(CAP) and built.kind is not Kind.AMOUNT:
+        here.fault(CAP, f"belongs to amounts, and this is a {kind}: drop it")
+    if built.kind is not Kind.RATIO and here.has(OVER):
+        here.fault(OVER, f"belongs to ratios, and this is a {kind}: drop it, or say `kind: ratio`")
+    if built.kind is Kind.RATIO and here.at(OVER) is None and not built.over:
+        here.fault(OVER, "is missing: a ratio needs the metric that it is divided by")
+    if built.measure is Measure.ASSIGNMENT:
+        for key in (MARGIN, WORSE, EXPOSURE, SEGMENTS):
+            place = here.at(key)
+            if place is not None and place.elements():
+                place.fault(
+                    "means nothing for assignments, which are held against the declared share: "
+                    "drop it"
+                )
 
 
 def _check_margin(here: Section, built: Metric) -> None:
@@ -429,5 +299,23 @@ def _check_margin(here: Section, built: Metric) -> None:
         here.fault(MARGIN, f"{size:g} must be below 1: nothing falls by more than all of itself")
     elif relative and size > 100:
         here.fault(MARGIN, f"{size:g} must be at most 100 times the baseline: 0.1 is ten percent")
-    elif not relative and built.measure is Measure.VALUE and size < built.quantum:
-        here.fault(MARGIN, f"{size:g} is finer than the quantum {built.quantum:g}: lower `quantum`")
+    elif not relative and built.measure is Measure.VALUE and built.kind is not Kind.RATIO:
+        if size < built.quantum:
+            here.fault(
+                MARGIN, f"{size:g} is finer than the quantum {built.quantum:g}: lower `quantum`"
+            )
+        elif size > VALUE_MAX:
+            here.fault(MARGIN, f"{size:g} is more than any value: values are below {VALUE_MAX:g}")
+
+
+def _check_cap(here: Section, built: Metric) -> None:
+    """Faults of a cap below which no value, or no harm, would be left."""
+    if built.cap is None or built.kind is not Kind.AMOUNT:
+        return
+    if built.cap < built.quantum:
+        here.fault(CAP, f"{built.cap:g} is finer than the quantum {built.quantum:g}: raise it")
+    elif not built.margin.relative and built.cap <= built.margin.size:
+        here.fault(
+            CAP,
+            f"{built.cap:g} is not above the margin {built.margin.size:g}: no harm could exceed it",
+        )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final, Literal
 
-from analyzers.policy import Limits, Measure, Metric, Policy, Service
+from analyzers.policy import FixedRule, Limits, Metric, Policy, Service
+from pipeline.config.between_metrics import together
 from pipeline.config.catalogue import catalogue
 from pipeline.config.fields import (
     Key,
@@ -28,14 +29,8 @@ from pipeline.config.fields import (
     text,
     whole,
 )
-from pipeline.config.metrics import (
-    EVENT_FIELDS,
-    EXPOSURE,
-    METRIC_KEYS,
-    METRIC_NAME,
-    attribute_name,
-    metric,
-)
+from pipeline.config.metric_keys import EVENT_FIELDS, METRIC_KEYS, METRIC_NAME, attribute_name
+from pipeline.config.metrics import metric
 
 # A tick compares every metric in every segment; more metrics than this share the error rate so
 # thinly that nothing small is ever seen.
@@ -43,11 +38,14 @@ METRICS_MAX: Final = 200
 SERVICES_MAX: Final = 1_000
 COHORTS_MAX: Final = 30
 DAY_S: Final = 86_400
+# One in a billion: smaller ones would need more evidence than a watch can hold.
+RATE_MIN: Final = 1e-9
 # Schemes that a browser would run when somebody clicks a runbook on the page.
 RUNNING_SCHEMES: Final = ("javascript:", "data:", "vbscript:", "file:")
 
 _DEFAULTS: Final = Policy(metrics=())
 _LIMITS: Final = Limits()
+_RULE: Final = FixedRule()
 _MODES: Final[dict[str, Literal["enforce", "observe"]]] = {
     "enforce": "enforce",
     "observe": "observe",
@@ -137,6 +135,14 @@ LIMIT_KEYS: Final = (
     OUTBOX, REJECTS, REJECT_PAYLOAD,
 )  # fmt: skip
 
+MIN_EVENTS: Final = Key(
+    "min_events",
+    whole(1, 1_000_000_000),
+    f"{_RULE.min_events}",
+    "So many events of a metric must both sides have before the rule speaks.",
+)
+RULE_KEYS: Final = (MIN_EVENTS,)
+
 METRICS: Final = Key(
     "metrics",
     Reader("metrics by name, or a list of names and of metrics with a `name:`", _as_it_is),
@@ -159,17 +165,32 @@ COHORTS: Final = Key(
     "none",
     "Attributes that a ring may be named by; they are always kept apart.",
 )
+_RATE: Final = number(RATE_MIN, 0.5)
 ERROR_RATE: Final = Key(
     "error_rate",
-    number(0, 0.5, open_low=True),
+    _RATE,
     f"{_DEFAULTS.error_rate:g}",
     "The probability of a false rollback, per deployment, over all its metrics and looks.",
 )
 PROMOTION_ERROR_RATE: Final = Key(
     "promotion_error_rate",
-    number(0, 0.5, open_low=True),
+    _RATE,
     f"{_DEFAULTS.promotion_error_rate:g}",
     "The probability of promoting a release that is worse than its margin.",
+)
+ASSIGNMENT_ERROR_RATE: Final = Key(
+    "assignment_error_rate",
+    _RATE,
+    f"{_DEFAULTS.assignment_error_rate:g}",
+    "The probability of finding a fair split unfair: that the units on both sides do not fit the "
+    "declared share, over all looks. A release with such a split is inconclusive.",
+)
+BAKE: Final = Key(
+    "bake",
+    duration(0, 7 * DAY_S),
+    lasting(_DEFAULTS.bake_s),
+    "What happens so soon after the start is not judged: restarts, cold caches. Shorter than the "
+    "watch.",
 )
 WATCH: Final = Key(
     "watch",
@@ -195,6 +216,13 @@ MODE: Final = Key(
     _DEFAULTS.mode,
     "With `observe`, verdicts and alerts are shown but every gate answers as for wait.",
 )
+FIXED_RULE: Final = Key(
+    "fixed_rule",
+    Reader("a mapping such as `{min_events: 100}`", _as_it_is),
+    "none: not judged",
+    "Shows beside each verdict what the simple rule would have said: harm as soon as both sides "
+    "have enough events and a difference is beyond its margin. It decides nothing.",
+)
 LIMITS: Final = Key(
     "limits",
     Reader("a mapping of limits", _as_it_is),
@@ -202,8 +230,8 @@ LIMITS: Final = Key(
     "Bounds on everything that grows.",
 )
 POLICY_KEYS: Final[tuple[Key[Any], ...]] = (
-    METRICS, CATALOGUE, SERVICES, COHORTS, ERROR_RATE, PROMOTION_ERROR_RATE, WATCH, LATENESS,
-    RETENTION, MODE, LIMITS,
+    METRICS, CATALOGUE, SERVICES, COHORTS, ERROR_RATE, PROMOTION_ERROR_RATE,
+    ASSIGNMENT_ERROR_RATE, BAKE, WATCH, LATENESS, RETENTION, MODE, FIXED_RULE, LIMITS,
 )  # fmt: skip
 
 
@@ -218,10 +246,13 @@ def policy(top: Section) -> Policy:
         cohorts=_cohorts(top),
         error_rate=ERROR_RATE.of(top) or _DEFAULTS.error_rate,
         promotion_error_rate=PROMOTION_ERROR_RATE.of(top) or _DEFAULTS.promotion_error_rate,
+        assignment_error_rate=ASSIGNMENT_ERROR_RATE.of(top) or _DEFAULTS.assignment_error_rate,
+        bake_s=_DEFAULTS.bake_s if (bake := BAKE.of(top)) is None else bake,
         watch_s=watch_s,
         lateness_s=_DEFAULTS.lateness_s if (late := LATENESS.of(top)) is None else late,
         retention_s=kept_s,
         mode=MODE.of(top) or _DEFAULTS.mode,
+        fixed_rule=_fixed_rule(top),
         limits=_limits(top),
     )
     if found.retention_s < found.watch_s:
@@ -229,6 +260,12 @@ def policy(top: Section) -> Policy:
             RETENTION,
             f"{lasting(found.retention_s)} is shorter than the watch of {lasting(found.watch_s)}: "
             "a release would be judged on cells that are gone",
+        )
+    if found.bake_s >= found.watch_s:
+        top.fault(
+            BAKE,
+            f"{lasting(found.bake_s)} is not shorter than the watch of {lasting(found.watch_s)}: "
+            "nothing would be judged",
         )
     return found
 
@@ -250,15 +287,13 @@ def _metrics(top: Section) -> tuple[Metric, ...]:
         top.fault(CATALOGUE, "is false and `metrics:` names none: nothing would be judged")
     kept = [named.get(name, given) for name, given in known.items() if rest or name in named]
     new = [named[name] for name in sorted(named) if name not in known]
-    found = (*kept, *new)
-    if not any(one.measure is Measure.FLOW for one in found):
-        for name, here in sections:
-            if name in named and named[name].exposure:
-                here.fault(
-                    EXPOSURE,
-                    "is counted by event_flow, which `catalogue: false` leaves out: name it too",
-                )
-    return found
+    return together((*kept, *new), dict(sections), given=known)
+
+
+def _fixed_rule(top: Section) -> FixedRule | None:
+    place = FIXED_RULE.of(top)
+    here = section(place, RULE_KEYS) if place else None
+    return None if here is None else FixedRule(MIN_EVENTS.of(here) or _RULE.min_events)
 
 
 def _services(top: Section) -> dict[str, Service]:

@@ -37,6 +37,7 @@ PUBLIC = [
     ("synthetic_time", "synthetic.run", "duration", "higher"),
     ("event_validity", "", "proportion", "lower"),
     ("event_flow", "", "count", "lower"),
+    ("assignment", "assignment.made", "count", "lower"),
 ]
 
 
@@ -77,6 +78,7 @@ def test_a_metric_is_split_by_the_default_attributes_unless_it_is_about_the_stre
     about_the_stream = {
         "event_validity": (),
         "event_flow": (("type",), ("type", "outcome")),
+        "assignment": (),
     }
     assert metric.segments == about_the_stream.get(metric.name, DEFAULT_SEGMENTS)
 
@@ -98,10 +100,25 @@ def test_an_order_counts_as_unconfirmed_after_an_hour() -> None:
     assert rate.criticality is Criticality.CRITICAL
 
 
-def test_gauges_hold_nothing_up_as_long_as_they_are_not_judged() -> None:
-    gauges = [metric for metric in catalogue() if metric.kind is Kind.GAUGE]
-    assert gauges
-    assert {metric.criticality for metric in gauges} == {Criticality.WATCH}
+def test_the_queue_gates_and_says_on_what_condition() -> None:
+    depth = named("queue_depth")
+    assert depth.criticality is Criticality.STANDARD
+    assert "only with enough history of its own" in depth.reason
+
+
+def test_the_cap_of_a_price_leaves_room_for_harm_beyond_its_margin() -> None:
+    price = named("price_deviation")
+    assert price.cap is not None
+    assert price.cap > 100 * price.margin.size
+
+
+def test_assignments_question_a_comparison_and_never_decide() -> None:
+    assignment = named("assignment")
+    assert (assignment.measure, assignment.criticality) == (Measure.ASSIGNMENT, Criticality.WATCH)
+
+
+def test_no_metric_of_the_catalogue_weighs_otherwise_than_its_criticality() -> None:
+    assert {metric.weight for metric in catalogue()} == {None}
 
 
 def test_the_catalogue_alone_names_no_metric_in_the_name_of_the_user() -> None:

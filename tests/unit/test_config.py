@@ -117,7 +117,7 @@ marging: 1
     assert "did you mean critical?" in told["metrics.order_submission_success.criticality"]
     assert "did you mean order_submission_success?" in told["metrics.order_submision_success"]
     assert "write 30s, 30m or 30h" in told["services.a.recovery_objective"]
-    assert told["error_rate"] == "must be a number above 0 and at most 0.5, not '0.6'"
+    assert told["error_rate"] == "must be a number from 1e-09 to 0.5, not '0.6'"
     assert told["limits.segments"] == "must be a whole number from 1 to 100000, not '0'"
     assert [fault.line for fault in faults] == sorted(fault.line for fault in faults)
 
@@ -143,8 +143,8 @@ def test_a_file_that_cannot_be_read_is_a_fault_and_no_crash(tmp_path: Path, name
 @pytest.mark.parametrize(
     ("text", "path", "told"),
     [
-        ("error_rate: 0", "error_rate", "a number above 0 and at most 0.5, not '0'"),
-        ("error_rate: true", "error_rate", "a number above 0 and at most 0.5, not 'true'"),
+        ("error_rate: 0", "error_rate", "a number from 1e-09 to 0.5, not '0'"),
+        ("error_rate: true", "error_rate", "a number from 1e-09 to 0.5, not 'true'"),
         ("error_rate: 1%", "error_rate", "not '1%': write 0.01"),
         ("error_rate: .inf", "error_rate", "not '.inf'"),
         ("error_rate: [0.1]", "error_rate", "not a list"),

@@ -84,14 +84,14 @@ def test_a_good_file_is_valid_and_the_report_says_what_it_holds(tmp_path: Path) 
     assert run_check(file, out, env={}) == 0
     first, last = out.getvalue().splitlines()
     assert first.startswith("ok     state: ")
-    assert f"{file}: valid. 23 metrics (1 named here), 2 services, 0 sources, 0 channels, " in last
+    assert f"{file}: valid. 24 metrics (1 named here), 2 services, 0 sources, 0 channels, " in last
     assert not (tmp_path / "state").exists()
 
 
 def test_without_a_file_the_defaults_are_checked(tmp_path: Path) -> None:
     out = io.StringIO()
     assert run_check(None, out, env={"HOME": str(tmp_path)}) == 0
-    assert "the built-in defaults: valid. 23 metrics" in out.getvalue()
+    assert "the built-in defaults: valid. 24 metrics" in out.getvalue()
 
 
 def test_every_fault_is_printed_with_its_path_and_line(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_every_fault_is_printed_with_its_path_and_line(tmp_path: Path) -> None:
     file = written(tmp_path, "state: x\nerror_rate: 2\nmode: of\n")
     assert run_check(file, out, env={}) == 1
     assert out.getvalue().splitlines() == [
-        "fault  error_rate: must be a number above 0 and at most 0.5, not '2' (line 2)",
+        "fault  error_rate: must be a number from 1e-09 to 0.5, not '2' (line 2)",
         "fault  mode: must be enforce or observe, not 'of' (line 3)",
         f"{file}: 2 faults",
     ]
@@ -246,7 +246,7 @@ def test_a_state_below_a_plain_file_is_a_fault(tmp_path: Path) -> None:
             "metrics: {x: {kind: proportion, type: order.submited}}",
             "metrics.x.type: order.submited is a type of your own; did you mean order.submitted?",
         ),
-        ("metrics: [queue_depth]", "metrics.queue_depth: is a gauge: gauges are shown and not"),
+        ("metrics: [queue_depth]", "metrics.queue_depth: is a gauge: it gates only with enough"),
         ("metrics: [order_throughput]", "is a count without `exposure:`, and so only indicative"),
         (
             "watch: 30m",

@@ -75,8 +75,7 @@ def test_a_new_metric_needs_only_its_kind_and_its_events(
     assert metric.types == ("dock.closed",)
     assert metric.segments == DEFAULT_SEGMENTS
     assert metric.named
-    gates = Criticality.WATCH if kind == "gauge" else Criticality.STANDARD
-    assert metric.criticality is gates
+    assert (metric.criticality, metric.weight) == (Criticality.STANDARD, None)
 
 
 def test_a_new_amount_must_say_which_direction_is_harm() -> None:

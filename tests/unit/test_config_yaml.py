@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from pipeline.config import KEYS, ConfigError, Fault, Settings, document, load, parse
 from pipeline.config.catalogue import catalogue
 from pipeline.config.faults import FAULTS_MAX
-from pipeline.config.metrics import METRIC_KEYS
+from pipeline.config.metric_keys import METRIC_KEYS
 from pipeline.config.policies import LIMIT_KEYS, SERVICE_KEYS
 from pipeline.config.settings import CHANNEL_KEYS
 from tests.unit.configured import fault, loaded, refused
