@@ -7,17 +7,20 @@ from analyzers.verdict import Alert, Reason, Verdict
 
 
 def firing(verdict: Verdict, policy: Policy) -> Alert:
-    """The alert for a verdict that has become degraded."""
+    """The alert for a verdict that has become degraded. It asks for what the verdict asks for: in
+    the mode ``observe``, or where the evidence is indicative, never for a rollback."""
+    observed = verdict.mode == "observe"
     service = policy.service(verdict.service)
     worst = next((r for r in verdict.reasons if r.state == "degraded"), None)
     annotations = {
         "verdict": verdict.verdict,
         "action": verdict.action,
+        "mode": "observe" if observed else "",
         "baseline_release": verdict.replaces or "",
         "owner": verdict.owner,
         "escalation": service.escalation,
         "runbook_url": verdict.runbook,
-        "rollback_criteria": service.rollback_criteria,
+        "rollback_criteria": "" if observed else service.rollback_criteria,
         "policy": verdict.policy,
         "since": verdict.first_degraded_at or "",
     }
@@ -25,11 +28,20 @@ def firing(verdict: Verdict, policy: Policy) -> Alert:
         deployment=verdict.deployment,
         status="firing",
         at=verdict.first_degraded_at or verdict.as_of,
-        summary=f"{verdict.service} {verdict.version} harms the business: {verdict.action}",
+        summary=f"{verdict.service} {verdict.version} harms the business: {_asked(verdict)}",
         description=_description(verdict, worst),
         labels=_labels(verdict, policy),
         annotations={name: text for name, text in annotations.items() if text},
     )
+
+
+def _asked(verdict: Verdict) -> str:
+    """What the people who are told are to do."""
+    if verdict.mode == "observe":
+        return "observed only, no action is asked for"
+    if verdict.action == "rollback":
+        return "rollback"
+    return "look at it, the evidence is indicative" if verdict.indicative else verdict.action
 
 
 def resolved(verdict: Verdict, policy: Policy, *, at: str, rolled_back: bool) -> Alert:
@@ -61,6 +73,8 @@ def _labels(verdict: Verdict, policy: Policy) -> dict[str, str]:
 
 def _description(verdict: Verdict, worst: Reason | None) -> str:
     parts = [verdict.why]
+    if verdict.mode == "observe":
+        parts.append("The policy observes: every gate answers wait.")
     if worst is not None and worst.effect is not None and worst.baseline is not None:
         parts.append(
             f"Baseline {worst.baseline:.4g}, canary {worst.canary:.4g} {worst.unit}, difference "

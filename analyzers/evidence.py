@@ -20,6 +20,7 @@ from analyzers.arms import Key, Rows, attribute, no_rows, share_over, with_expos
 from analyzers.cells import Cells, Segment
 from analyzers.comparison import Comparison, only_indicative
 from analyzers.contrast.silence import Quiet, watch
+from analyzers.contrast.weighted import log_weighted_average
 from analyzers.facts import SLICE_NS, SLICE_S
 from analyzers.policy import Criticality, Measure, Metric, Policy
 from analyzers.timeline import Deployment
@@ -237,6 +238,17 @@ class Evidence:
         for key, points in stopped.items():
             news += [(at, key, log_e) for at, log_e in points]
         return sorted(news, key=lambda one: one[:2])
+
+    @property
+    def log_harm(self) -> float:
+        """Log of the weighted average e-value over all metrics and segments, as of now.
+
+        Summed anew: a running sum that has held 1e290 once knows nothing of a 1 any more.
+        """
+        bets = [(self.weights[key], e) for key, e in self._e.items() if self.weights[key] > 0.0]
+        weights, told = np.array(bets, np.float64).reshape(-1, 2).T
+        with np.errstate(divide="ignore"):
+            return log_weighted_average(np.log(told / weights), weights)
 
     def latch(self, first_degraded_at: str | None) -> None:
         """Keeps an earlier finding of harm: a past verdict is never revised."""

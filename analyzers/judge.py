@@ -9,14 +9,17 @@ from analyzers.arms import BASELINE, CANARY
 from analyzers.comparison import Comparison
 from analyzers.evidence import Evidence
 from analyzers.facts import NS_PER_S, SLICE_NS, SLICE_S
+from analyzers.fixed_rule import fixed_rule
 from analyzers.policy import Kind
 from analyzers.reasons import peak, reasons, worst
+from analyzers.timeline import Deployment
 from analyzers.times import rfc3339
 from analyzers.verdict import Action, Design, Impact, Reason, Status, Suspect, Verdict
 
 # A stream that is quiet for twice its longest pause so far has stopped; half an hour at least,
 # because one minute of silence means nothing at forty orders a day.
 _QUIET_MIN_SLICES: Final = 180
+_LOG_MAX: Final = 690.0  # exp of more overflows a float
 _SCORES: Final[dict[Action, int]] = {"promote": 100, "rollback": 0, "wait": 50, "hold": 50}
 _UNITS: Final = {"order": "orders", "edi": "documents", "warehouse": "tasks", "partner": "calls"}
 
@@ -57,6 +60,10 @@ def judge(evidence: Evidence, *, as_of_ns: int, complete: bool = False) -> Verdi
         runbook=d.runbook or service.runbook,
         policy=policy.digest(),
         complete=complete,
+        mode=policy.mode,
+        e_value=_e_value(evidence),
+        ended_at=_ended_at(d, as_of_ns, complete=complete),
+        fixed_rule=fixed_rule(told, policy),
     )
 
 
@@ -69,6 +76,20 @@ def _since(evidence: Evidence, status: Status) -> str | None:
     if evidence.changes and evidence.changes[-1].status == status:
         return _slice_end(evidence.changes[-1].slice)
     return None
+
+
+def _e_value(evidence: Evidence) -> float:
+    """The weighted average e-value as of now; 1 for a ring, which is not judged yet."""
+    if evidence.deployment.strategy == "ring":
+        return 1.0
+    return math.exp(max(-_LOG_MAX, min(evidence.log_harm, _LOG_MAX)))
+
+
+def _ended_at(d: Deployment, as_of_ns: int, *, complete: bool) -> str | None:
+    """When a deployment ended, once its last slice is judged too."""
+    if d.ended_ns is None or as_of_ns < d.ended_ns or (as_of_ns == d.ended_ns and not complete):
+        return None
+    return rfc3339(d.ended_ns)
 
 
 def _design(evidence: Evidence) -> Design:

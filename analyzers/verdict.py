@@ -12,6 +12,7 @@ import msgspec
 Status: TypeAlias = Literal["healthy", "degraded", "inconclusive", "no_data"]
 Action: TypeAlias = Literal["promote", "rollback", "wait", "hold"]
 Design: TypeAlias = Literal["concurrent", "peers", "history"]
+Mode: TypeAlias = Literal["enforce", "observe"]
 State: TypeAlias = Literal["degraded", "safe", "undecided", "no_data", "not_observed"]
 
 STATUSES: tuple[Status, ...] = ("healthy", "degraded", "inconclusive", "no_data")
@@ -68,8 +69,21 @@ class Suspect(msgspec.Struct, frozen=True):
     probability: float
 
 
+class FixedRuleVerdict(msgspec.Struct, frozen=True):
+    """What a threshold gate would say at this look, and the metrics that crossed their margin."""
+
+    verdict: Literal["healthy", "degraded", "inconclusive"]
+    metrics: list[str]
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The judgement of one deployment as of an event time. Times are RFC 3339, UTC."""
+    """The judgement of one deployment as of an event time. Times are RFC 3339, UTC.
+
+    ``e_value`` is the weighted average e-value over all metrics and segments as of ``as_of``.
+    ``ended_at`` is given once everything up to the deployment's end has been judged. In the mode
+    ``observe`` the action is always ``wait``. ``fixed_rule`` is there if the policy asks for it,
+    and influences nothing.
+    """
 
     deployment: str
     service: str
@@ -94,6 +108,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     runbook: str
     policy: str
     complete: bool = False
+    mode: Mode = "enforce"
+    e_value: float = 1.0
+    ended_at: str | None = None
+    fixed_rule: FixedRuleVerdict | None = None
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

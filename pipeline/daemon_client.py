@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx
 import msgspec
 
+from analyzers.fleet import Fleet
 from analyzers.verdict import Verdict
 from collector.keeping.reject_list import RejectList, Replayed, Tried
 
@@ -66,6 +67,11 @@ class Daemon:
                 f"{self.url} does not answer with a verdict ({error}); "
                 "is it a plimsoll daemon of this version?"
             ) from error
+
+    def fleet(self, rate: float) -> Fleet:
+        """The report on all releases, under a false discovery rate."""
+        said = urlencode({"rate": rate})
+        return self._read(self._ask("GET", f"/v1/fleet?{said}", None, attempts=ATTEMPTS), Fleet)
 
     def send_marker(self, body: bytes) -> None:
         """Sends one marker, again if need be: its id makes that harmless. DaemonError if it is

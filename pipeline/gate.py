@@ -1,7 +1,8 @@
 """``plimsoll verdict``: the gate for a CI job, from a verdict's action to an exit code.
 
 Only ``action`` counts, never the verdict alone: in observe mode and for indicative evidence the
-daemon says wait, and so does the gate.
+daemon says wait, and so does the gate. In observe mode it does not wait for an action that never
+comes: a verdict that is decided ends the waiting.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def await_decision(
     now_s: Callable[[], float],
     show: Callable[[Verdict | None, float], None],
 ) -> Verdict:
-    """The verdict, asked for again every ``interval_s`` until its action is no longer ``wait`` or
-    ``wait_s`` are over; the last one then.
+    """The verdict, asked for again every ``interval_s`` until its action is no longer ``wait`` (or
+    it is decided, where the policy only observes) or ``wait_s`` are over; the last one then.
 
     ``now_s`` gives seconds of a monotonic clock; ``show`` is told each verdict (None: the daemon
     did not answer) and the seconds left. A daemon that is away for a while is asked again;
@@ -56,9 +57,15 @@ def await_decision(
         except UnreachableError as error:
             failure = error
         left_s = end_s - now_s()
-        if verdict is not None and (verdict.action != "wait" or left_s <= 0):
+        if verdict is not None and (_answered(verdict) or left_s <= 0):
             return verdict
         if failure is not None and left_s <= 0:
             raise failure
         show(verdict, left_s)
         daemon.sleep(min(interval_s, left_s))
+
+
+def _answered(verdict: Verdict) -> bool:
+    """Whether asking again could not change what is done."""
+    decided = verdict.verdict in ("healthy", "degraded")
+    return verdict.action != "wait" or (verdict.mode == "observe" and decided)

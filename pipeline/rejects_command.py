@@ -98,21 +98,21 @@ def show(found: RejectList, form: str, console: Console | None = None) -> None:
 
 
 def _rows(one: ListedReject) -> RenderableType:
-    place = _plain(one.source) or "-"
+    place = render.escaped(one.source) or "-"
     where = place if one.position is None else f"{place} {one.position}"
     when = _time(one.time_ns) or _time(one.stream_ns) or "-"
     parts: list[RenderableType] = [
         Text.assemble(
             (f"#{one.id}", "bold"),
             "  ",
-            (_plain(one.reason), "yellow"),
-            f"  {where}  {_plain(one.service) or '-'}  {when}",
+            (render.escaped(one.reason), "yellow"),
+            f"  {where}  {render.escaped(one.service) or '-'}  {when}",
         ),
-        Text(f"    {_plain(one.detail)}"),
-        Text(f"    {_plain(one.payload)}", style="dim"),
+        Text(f"    {render.escaped(one.detail)}"),
+        Text(f"    {render.escaped(one.payload)}", style="dim"),
     ]
     if one.hindrance:
-        parts.append(Text(f"    cannot be replayed: {_plain(one.hindrance)}"))
+        parts.append(Text(f"    cannot be replayed: {render.escaped(one.hindrance)}"))
     return Group(*parts)
 
 
@@ -145,14 +145,9 @@ def tell(found: Outcome, form: str, console: Console | None = None) -> None:
         f"{len(found.rejected)} still refused, {len(found.hindered)} cannot be tried"
     )
     for one in (*found.rejected, *found.hindered)[:SHOWN]:
-        console.print(Text(f"  #{one.id}  {_plain(one.reason)}: {_plain(one.detail)}"))
+        console.print(
+            Text(f"  #{one.id}  {render.escaped(one.reason)}: {render.escaped(one.detail)}")
+        )
     rest = len(found.rejected) + len(found.hindered) - SHOWN
     if rest > 0:
         console.print(f"  and {rest} more; plimsoll rejects list has them")
-
-
-def _plain(text: str) -> str:
-    """The text with everything escaped that a terminal would obey."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
-    )

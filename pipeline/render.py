@@ -10,7 +10,15 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analyzers.verdict import Action, Needed, Reason, State, Status, Verdict
+from analyzers.verdict import (
+    Action,
+    FixedRuleVerdict,
+    Needed,
+    Reason,
+    State,
+    Status,
+    Verdict,
+)
 
 # Rows of one verdict's table; the JSON has them all.
 REASONS_SHOWN: Final = 12
@@ -52,11 +60,16 @@ def verdict_text(verdict: Verdict) -> RenderableType:
         "  ",
         (verdict.action, _ACTION_STYLE[verdict.action]),
         *(["  indicative"] if verdict.indicative else []),
+        *(["  observe"] if verdict.mode == "observe" else []),
     )
     replaced = f" (replaces {verdict.replaces})" if verdict.replaces else ""
     what = f"{verdict.service} {verdict.version}{replaced} in {verdict.environment}"
     when = f"since {verdict.since}, as of {verdict.as_of}"
     parts: list[RenderableType] = [headline, Text(f"{what}, {when}"), Text(verdict.why)]
+    if verdict.mode == "observe":
+        parts.append(Text("The policy observes: every gate answers wait.", style="yellow"))
+    if verdict.fixed_rule is not None:
+        parts.append(_beside(verdict.fixed_rule))
     if verdict.impact is not None:
         impact = verdict.impact
         parts.append(
@@ -88,8 +101,19 @@ def verdicts_table(verdicts: Sequence[Verdict]) -> RenderableType:
             Text(verdict.action, style=_ACTION_STYLE[verdict.action]),
             Text(verdict.since[: len("2026-05-21T10:00:00")] + "Z"),
         )
-    whys = [Text.assemble((verdict.deployment, "bold"), f": {verdict.why}") for verdict in verdicts]
+    whys: list[Text] = []
+    for verdict in verdicts:
+        observed = " (observed only)" if verdict.mode == "observe" else ""
+        whys.append(Text.assemble((verdict.deployment, "bold"), f": {verdict.why}{observed}"))
+        if verdict.fixed_rule is not None:
+            whys.append(_beside(verdict.fixed_rule))
     return Group(table, Text(""), *whys)
+
+
+def _beside(told: FixedRuleVerdict) -> Text:
+    """What a fixed rule would say, in one line that catches no eye."""
+    crossed = f" ({', '.join(told.metrics)})" if told.metrics else ""
+    return Text(f"a fixed rule would say: {told.verdict}{crossed}", style="dim")
 
 
 def progress_line(verdict: Verdict | None, left_s: float) -> str:
@@ -130,6 +154,18 @@ def number(value: float | None) -> str:
 def as_json(value: object) -> str:
     """The value as one line of strict JSON; NaN and infinities become null."""
     return msgspec.json.encode(value).decode()
+
+
+def status_text(status: Status) -> Text:
+    """A verdict's word in its colour."""
+    return Text(status, style=_STATUS_STYLE[status])
+
+
+def escaped(text: str) -> str:
+    """The text with everything escaped that a terminal would obey."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+    )
 
 
 def plain_console(*, stderr: bool = False) -> Console:

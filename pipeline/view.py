@@ -101,6 +101,7 @@ def _unjudged(deployment: Deployment, policy: Policy) -> Verdict:
         owner=deployment.owner or service.owner,
         runbook=deployment.runbook or service.runbook,
         policy=policy.digest(),
+        mode=policy.mode,
     )
 
 

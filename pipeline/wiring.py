@@ -31,7 +31,7 @@ from collector.posted.reject_routes import Rejects
 from collector.posted.waiting import WaitingRoom
 from collector.source import Source
 from dashboards import exposition, page
-from dashboards.api import openapi, page_data, probes, verdicts
+from dashboards.api import fleet, openapi, page_data, probes, verdicts
 from dashboards.api.answers import SafeHeaders, on_http_error, on_mistake
 from dashboards.channels.alertmanager import Alertmanager
 from dashboards.channels.webhook import Webhook
@@ -162,6 +162,7 @@ def application(
             *rejects.routes(),
             *otlp_http.routes(otlp),
             *verdicts.routes(engine),
+            *fleet.routes(engine),
             *page_data.routes(engine, engine.evidence, version=version),
             *probes.routes(engine, version=version),
             *exposition.routes(engine, version=version),

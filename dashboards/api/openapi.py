@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from analyzers.fleet import Fleet
 from analyzers.verdict import Verdict
 from dashboards.api.answers import Problem
 from dashboards.api.page_data import Evidence, Page
@@ -75,6 +76,15 @@ OPERATIONS: Final = (
         "get", "/v1/verdicts/{deployment}", "verdict", "The latest verdict of one deployment.",
         (Answered(200, "Always; an unknown deployment has no_data and must wait.", Verdict),),
         (_DEPLOYMENT,),
+    ),
+    Operation(
+        "get", "/v1/fleet", "fleet",
+        "All releases that ended under one false discovery rate: which are counted as harmful.",
+        (
+            Answered(200, "Always; the list may be empty.", Fleet),
+            Answered(400, "The rate is not between 0 and 1."),
+        ),
+        (Parameter("rate", "query", "The false discovery rate, 0.1 if not given."),),
     ),
     Operation(
         "get", "/v1/page", "page", "What the live page shows at first sight.",

@@ -6,7 +6,7 @@ import { metricPanel, quietMetrics } from "./metric.js";
 import { segmentTables } from "./segments.js";
 import { seriesChart } from "./series.js";
 import { impact, judged, metricsOf, moments, standing } from "./verdicts.js";
-import { keyOf, rfc3339, when } from "./words.js";
+import { keyOf, rfc3339, spoken, when } from "./words.js";
 
 const HARMED = 6; // charts of harmed segments; the rest are in the table, one press away
 
@@ -126,6 +126,8 @@ function factsOf(v, started, ended, owner) {
       "Weight",
       v.indicative && { text: "indicative", note: "a weaker comparison; it never rolls back" },
     ],
+    ["Mode", v.mode === "observe" && { text: "observe", note: "every gate answers wait" }],
+    ["A fixed rule would say", v.fixed_rule && fixedRule(v.fixed_rule)],
     ["Policy", v.policy && { text: v.policy, id: true }],
   ];
   return found.filter(([, value]) => value).map(([term, value]) => ({ term, ...value }));
@@ -133,6 +135,11 @@ function factsOf(v, started, ended, owner) {
 
 const suspicion = ({ deployment, probability }) =>
   `${deployment} ${Math.round(probability * 100)}\u202f%`;
+
+const fixedRule = ({ verdict, metrics }) => ({
+  text: verdict,
+  note: metrics.map(spoken).join(", "),
+});
 
 function fact(item) {
   const kind =

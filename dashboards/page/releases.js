@@ -128,6 +128,7 @@ function row() {
       v.environment,
       v.strategy.replaceAll("_", " "),
       ...(v.indicative ? ["indicative"] : []),
+      ...(v.mode === "observe" ? ["observed only"] : []),
     ];
     text(meta, parts.join(" · "));
     text(why, v.why);

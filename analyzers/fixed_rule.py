@@ -1,0 +1,43 @@
+"""What a plain threshold gate would say of the same release, beside our verdict.
+
+Such a gate looks at point estimates once there are enough events. It has no error rate: looked at
+often enough it is wrong sooner or later, which is what the comparison is there to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from analyzers.policy import FixedRule, Policy
+from analyzers.verdict import FixedRuleVerdict, Reason
+
+
+def fixed_rule(reasons: Iterable[Reason], policy: Policy) -> FixedRuleVerdict | None:
+    """What the policy's fixed rule says at this look; None where the policy does not ask.
+
+    Degraded if any gating total with ``min_events`` in both arms is estimated beyond its margin,
+    healthy if all have them and none is, else inconclusive. Nothing is remembered.
+    """
+    rule = policy.fixed_rule
+    if rule is None:
+        return None
+    gating = [reason for reason in reasons if reason.gates and not reason.segment]
+    enough = [reason for reason in gating if _enough(reason, rule)]
+    crossed = sorted(reason.metric for reason in enough if _beyond(reason, policy))
+    if crossed:
+        return FixedRuleVerdict("degraded", crossed)
+    healthy = bool(gating) and len(enough) == len(gating)
+    return FixedRuleVerdict("healthy" if healthy else "inconclusive", [])
+
+
+def _enough(reason: Reason, rule: FixedRule) -> bool:
+    fewest = min(reason.n_baseline, reason.n_canary)
+    return reason.effect is not None and fewest >= rule.min_events
+
+
+def _beyond(reason: Reason, policy: Policy) -> bool:
+    """Whether the estimate lies beyond the margin, each in the margin's own terms."""
+    margin = policy.metric(reason.metric).margin
+    effect = reason.relative_effect if margin.relative else reason.effect
+    sign = 1.0 if reason.worse == "higher" else -1.0
+    return effect is not None and sign * effect > margin.size
