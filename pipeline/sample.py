@@ -37,6 +37,7 @@ LINES_OF_ROW: Final = 20  # shown of a message that becomes many
 VALUES_MAX: Final = 1_000
 KEYS_MAX: Final = 1_000_000
 _OK_ONLY: Final = (Measure.EVENTS, Measure.VALUE, Measure.ANSWER)
+_OF_ANYTHING: Final = (Measure.FLOW, Measure.VALIDITY)  # every event feeds them
 _REMEDY: Final = f"; {REMEDIES[Reason.MAPPING]}"  # which is what somebody does just now
 _OWN_FIELDS: Final = ("id", "subject", "ref")
 _EVENT: Final = frozenset(
@@ -68,7 +69,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole sample in numbers. Fields and attributes are with how many rows have them."""
+    """A whole sample in numbers. Fields and attributes are with how many rows have them; ``unfed``
+    are the metrics named in the policy that no row feeds."""
 
     rows: int
     events: int
@@ -80,6 +82,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     conflicts: int
     types: dict[str, int]
     metrics: dict[str, int]
+    unfed: tuple[str, ...]
     without_value: dict[str, int]
     attributes: dict[str, tuple[str, ...]]
     unused: dict[str, int]
@@ -208,10 +211,15 @@ class _Looking:
             conflicts=counts.conflicts,
             types=dict(counts.types.most_common()),
             metrics=dict(counts.metrics.most_common()),
+            unfed=self._unfed(),
             without_value=dict(counts.without_value.most_common()),
             attributes={name: tuple(sorted(said)) for name, said in counts.attributes.items()},
             unused=dict(counts.unused.most_common()),
         )
+
+    def _unfed(self) -> tuple[str, ...]:
+        asked = [m for m in self._policy.metrics if m.named and m.measure not in _OF_ANYTHING]
+        return tuple(m.name for m in asked if m.name not in self._counts.metrics)
 
     def _formed(self, payload: bytes) -> Formed:
         message, said = message_of(payload, f"{self._name}/0@{self._counts.rows - 1}")
@@ -267,8 +275,8 @@ class _Looking:
             fed = fed_by(metric, facts)
             if metric.measure in _OK_ONLY:
                 fed = fed & ok
-            if metric.measure in {Measure.FLOW, Measure.VALIDITY}:
-                continue  # every event feeds them
+            if metric.measure in _OF_ANYTHING:
+                continue
             if metric.measure is Measure.VALUE:
                 lacking = int((fed & np.isnan(facts.value)).sum())
                 if lacking:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -97,6 +97,7 @@ def summary(sample: Sample) -> Iterator[str]:
         )
     yield from _line("types", found.types)
     yield from _line("metrics fed", found.metrics)
+    yield from _unfed(found.unfed)
     yield from _line("without the value that is needed", found.without_value)
     for name, values in list(found.attributes.items())[:NAMES_SHOWN]:
         more = f", ... {len(values)} values" if len(values) > VALUES_SHOWN else ""
@@ -110,6 +111,12 @@ def _line(what: str, counts: Mapping[str, int]) -> Iterator[str]:
         listed = [f"{_name(name)} {count}" for name, count in list(counts.items())[:NAMES_SHOWN]]
         more = f", and {len(counts) - NAMES_SHOWN} more" if len(counts) > NAMES_SHOWN else ""
         yield f"{what}: {', '.join(listed)}{more}"
+
+
+def _unfed(names: Sequence[str]) -> Iterator[str]:
+    if names:
+        more = f", and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+        yield f"metrics that nothing feeds: {', '.join(names[:NAMES_SHOWN])}{more}"
 
 
 def _name(name: str) -> str:

@@ -17,11 +17,9 @@ from typing import Final, TextIO
 
 import httpx
 
-from analyzers.policy import Kind, Measure, Metric
 from pipeline.config import load
-from pipeline.config.catalogue import catalogue
-from pipeline.config.faults import ConfigError, Fault, guess
-from pipeline.config.fields import lasting
+from pipeline.config.faults import ConfigError, Fault
+from pipeline.config.notes import notes
 from pipeline.config.settings import Channel, Settings
 from pipeline.config.source_probes import Probe, try_sources
 
@@ -31,9 +29,6 @@ FORBIDDEN: Final = (401, 403, 407)
 # A webhook that takes only POST answers 404, 405 or 501 to HEAD: it is there all the same.
 POST_ONLY: Final = (404, 405, 501)
 REDIRECTS: Final = range(300, 400)
-_GAUGE: Final = (
-    "is a gauge: it gates only with enough history of its own; until then it is indicative"
-)
 SERVER_ERRORS: Final = range(500, 600)
 
 
@@ -78,7 +73,7 @@ def check(path: Path | None, env: Mapping[str, str]) -> Report:
         *_try_channels(settings.alerts),
         *try_sources(settings.sources),
     )
-    return Report(source, (), settings, probes, _notes(settings))
+    return Report(source, (), settings, probes, notes(settings))
 
 
 def run_check(path: Path | None, out: TextIO, *, env: Mapping[str, str] | None = None) -> int:
@@ -167,57 +162,3 @@ def _try_channel(client: httpx.Client, path: str, channel: Channel) -> Probe:
     if status in SERVER_ERRORS or (alertmanager and status != 200):
         return Probe(path, ok=False, found=f"{said}: is that the right address?")
     return Probe(path, ok=True, found=said)
-
-
-def _notes(settings: Settings) -> tuple[Fault, ...]:
-    """What is allowed and may still not be what is meant."""
-    found: list[Fault] = []
-    if settings.exposed:
-        found.append(
-            Fault("host", f"{settings.host} can be reached by others: serve wants --insecure")
-        )
-    known = {event_type for metric in catalogue() for event_type in metric.types}
-    watch_s = settings.policy.watch_s
-    for metric in settings.policy.metrics:
-        path = f"metrics.{metric.name}"
-        if metric.named:
-            found.extend(_notes_of(metric, path, known))
-        if metric.measure is Measure.ANSWER and metric.deadline_s > watch_s:
-            found.append(
-                Fault(
-                    f"{path}.deadline",
-                    f"{lasting(metric.deadline_s)} ends after the watch of {lasting(watch_s)}: "
-                    "nothing will be late before it is over",
-                )
-            )
-    return (*found, *_notes_of_sources(settings))
-
-
-def _notes_of_sources(settings: Settings) -> list[Fault]:
-    """Event types that a mapping gives and no metric is fed by."""
-    fed = {
-        name
-        for metric in settings.policy.metrics
-        for name in (*metric.types, metric.answered_by, metric.exposure)
-    }
-    found = []
-    for index, source in enumerate(settings.sources):
-        for mapping in source.mapped.mappings if source.mapped is not None else ():
-            for name in sorted(mapping.types() - fed):
-                path = f"sources[{index}].{mapping.name}.type"
-                near = guess(name, fed)
-                found.append(Fault(path, f"{name} feeds no metric but those of any type{near}"))
-    return found
-
-
-def _notes_of(metric: Metric, path: str, known: set[str]) -> list[Fault]:
-    found = []
-    for event_type in (*metric.types, metric.answered_by, metric.exposure):
-        near = "" if event_type in known else guess(event_type, known)
-        if near:
-            found.append(Fault(f"{path}.type", f"{event_type} is a type of your own{near}"))
-    if metric.kind is Kind.GAUGE:
-        found.append(Fault(path, _GAUGE))
-    elif metric.kind is Kind.COUNT and metric.measure is Measure.EVENTS and not metric.exposure:
-        found.append(Fault(path, "is a count without `exposure:`, and so only indicative"))
-    return found

@@ -110,6 +110,7 @@ _PART: Final[Reader[Path | Constant]] = Reader("a path or `{constant: x}`", _rea
 _TEXT: Final = text(TEXT_BYTES)
 _LONG_TEXT: Final = text(2_000)
 _NUMBER: Final = number(-_LARGEST, _LARGEST)
+_SHARE: Final = number(0, 1)
 _FLAG: Final = flag()
 _TRACK: Final = choice({"canary": "canary", "baseline": "baseline"})
 
@@ -353,7 +354,7 @@ def _scalar(place: Place, kind: Kind, name: str) -> Scalar | None:
     """A value that stands in the configuration itself, as the field may have it."""
     found: Scalar | None
     if kind is Kind.NUMBER:
-        found = _NUMBER.read(place)
+        found = (_SHARE if name == "share" else _NUMBER).read(place)
     elif kind is Kind.FLAG:
         found = _FLAG.read(place)
     else:

@@ -64,9 +64,29 @@ def looked(data: bytes, config: str = CONFIG, **more: Any) -> Sample:
     return sampled(Path("-"), settings, stdin=io.BytesIO(data), **more)
 
 
+UNFED = """
+metrics:
+  w1: {kind: count, type: order.submitted, where: {warehouse: W1}}
+  w9: {kind: count, type: order.submitted, where: {warehouse: W9}}
+  value: {kind: amount, type: order.confirmed, worse: lower}
+  returns: {kind: ratio, type: order.returned, worse: higher, over: w1}
+  event_flow:
+"""
+
+
 @pytest.fixture
 def found() -> Sample:
     return looked(ndjson(ROWS), source="erp")
+
+
+def test_metrics_of_the_policy_that_the_sample_does_not_feed_are_named() -> None:
+    order = {**NATIVE, "type": "order.submitted", "attributes": {"warehouse": "W1"}}
+    found = looked(ndjson([NATIVE, order]), UNFED)
+    assert "w1" in found.summary.metrics
+    assert found.summary.unfed == ("returns", "value", "w9")
+    assert "metrics that nothing feeds: returns, value, w9" in sample_text.summary(found)
+    every = looked(ndjson([order]), "metrics: [order_submission_success]")
+    assert every.summary.unfed == ()
 
 
 def test_each_row_says_what_becomes_of_it(found: Sample) -> None:
