@@ -1,8 +1,8 @@
 """Cells: exact, mergeable integer sums of facts, per series and 10 s slice.
 
-A cell is count, failures, sum, sum of squares and logarithmic buckets, all integers under plain
-addition: order, batch size, retries and number of machines cannot change a bit. Deployments are
-unknown here: a cell does not ask which release it belongs to.
+A cell is count, failures, sum, sum of squares and buckets of values or of subjects, all integers
+under plain addition: order, batch size, retries and number of machines cannot change a bit.
+Deployments are unknown here: a cell does not ask which release it belongs to.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import numpy as np
 
 from analyzers import moments
 from analyzers.facts import Bools, Column, Facts, Ints, Reject, code
+from analyzers.ground import Ground, Split, attribute
 from analyzers.grouping import grouped, mixed, runs
 from analyzers.moments import Wide
 from analyzers.policy import Measure, Metric, Policy
 from analyzers.series import Segment, Series, SeriesTable, coded, no_series, union
-from analyzers.tallies import Ground, Split, Tally, attribute, outcome_tallies, tallies
+from analyzers.tallies import Tally, outcome_tallies, tallies
 
 __all__ = [
     "Cells",
@@ -37,12 +38,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """n cells and the m occupied buckets of those that have values, in canonical order.
+    """n cells and their m occupied buckets, in canonical order.
 
     ``of`` (n,) points into ``series`` (sorted); ``slice`` (n,) is when it happened and ``shown``
     (n,) the first slice whose tick may see it, both in slices of 10 s since 1970. Rows are unique
     and sorted by (of, shown, slice). Buckets have the same key and a bucket number: ``bin_of``,
-    ``bin_slice``, ``bin_shown``, ``bin``, ``bin_count`` (m,).
+    ``bin_slice``, ``bin_shown``, ``bin``, ``bin_count`` (m,). They are those of the values
+    (``histogram``) or, where there are none, of the subjects (``subjects``).
     """
 
     series: Sequence[Series]

@@ -176,6 +176,8 @@ class Comparison:
         return Strata(units, bad, part, of, rows.bin, rows.bin_counts)
 
     def _gather(self, rows: Rows) -> None:
+        if self.metric.measure is not Measure.VALUE:
+            return  # buckets of subjects
         for number, counts in zip(rows.bin.tolist(), rows.bin_counts, strict=True):
             self._bins[number] = self._bins.get(number, np.zeros(2)) + counts
 

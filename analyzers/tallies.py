@@ -8,35 +8,18 @@ once, for all metrics, and a metric adds up the few groups that feed it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from analyzers import moments
-from analyzers.facts import OK, SLICE_NS, Bools, Column, Facts, Floats, Ints
-from analyzers.grouping import Mixed, counted, grouped, mixed, runs
+from analyzers.facts import OK, Bools, Facts, Floats, Ints
+from analyzers.ground import Ground, Names, Split, attribute
+from analyzers.grouping import counted, grouped, mixed, runs
 from analyzers.histogram import buckets
 from analyzers.moments import Wide
 from analyzers.policy import Measure, Metric
-
-Names = tuple[str, ...]
-_WHO: Final = ("environment", "service", "version", "track")
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """The facts that have all attributes of a set: ``rows`` (None: all of them), their combination
-    of attributes, and their cell: whose, which segment, which slice."""
-
-    rows: Ints | None
-    columns: tuple[Column, ...]
-    segment: Mixed
-    cell: Mixed
-
-    def chosen(self, per_fact: Ints) -> Ints:
-        """The given column of all facts, only these rows."""
-        return per_fact if self.rows is None else per_fact[self.rows]
+from analyzers.subjects import Buckets, Subjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +27,8 @@ class Tally:
     """What one metric counts in the segments of one attribute set, c cells and m buckets.
 
     ``who`` and ``slice`` (c,) are numbers of the ``Ground``, ``segment`` (c,) of the ``split``;
-    ``total`` and ``square`` are None without values; ``bin_of`` (m,) is a row here.
+    ``total`` and ``square`` are None without values; ``bin_of`` (m,) is a row here. Buckets are
+    those of values, or of subjects where there are no values.
     """
 
     metric: Metric
@@ -60,74 +44,6 @@ class Tally:
     bin_of: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     bin: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     bin_count: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-
-
-class Ground:
-    """n facts by whose they are and when they happened.
-
-    ``who`` (n,) is a number in [0, len(whose[0])), ``whose`` the codes of environment, service,
-    version and track of each; ``slice`` (n,) is a place in ``slices``, ascending.
-    """
-
-    def __init__(self, facts: Facts) -> None:
-        self.facts = facts
-        self.columns: tuple[Column, ...] = tuple(getattr(facts, name) for name in _WHO)
-        said = mixed([one.codes for one in self.columns], [len(one.words) for one in self.columns])
-        groups = grouped(said.key, said.end)
-        self.who = groups.of
-        self.whose = said.codes(groups.keys)
-        slices = facts.time_ns // SLICE_NS
-        first = int(slices.min())
-        when = grouped(slices - first, int(slices.max()) - first + 1)
-        self.slice = when.of
-        self.slices = when.keys + first
-        self._splits: dict[Names, Split | None] = {}
-
-    def __len__(self) -> int:
-        return len(self.who)
-
-    def split(self, names: Names) -> Split | None:
-        """The facts by the segments that some attributes make; None without any."""
-        if names not in self._splits:
-            self._splits[names] = self._split(names)
-        return self._splits[names]
-
-    def _split(self, names: Names) -> Split | None:
-        found = [attribute(self.facts, name) for name in names]
-        columns = tuple(column for column in found if column is not None)
-        if len(columns) < len(names):
-            return None
-        rows = self._having(columns)
-        if rows is not None and not len(rows):
-            return None
-        who, when = self.who, self.slice
-        codes = [column.codes for column in columns]
-        if rows is not None:
-            who, when, codes = who[rows], when[rows], [code[rows] for code in codes]
-        segment = mixed(
-            codes or [np.zeros(len(who), np.int64)],
-            [len(column.words) for column in columns] or [1],
-        )
-        sizes = (len(self.whose[0]), segment.end, len(self.slices))
-        return Split(rows, columns, segment, mixed([who, segment.key, when], sizes))
-
-    def _having(self, columns: Sequence[Column]) -> Ints | None:
-        """The rows in which no column is blank; None if that is all of them."""
-        there: Bools | None = None
-        for column in columns:
-            if "" in column.words:
-                said = column.codes != column.words.index("")
-                there = said if there is None else there & said
-        return None if there is None or there.all() else np.flatnonzero(there)
-
-
-def attribute(facts: Facts, name: str) -> Column | None:
-    """The column that a segment or a condition names; None if no event has it."""
-    if name == "type":
-        return facts.type
-    if name == "outcome":
-        return facts.outcome
-    return facts.attributes.get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +100,16 @@ def tallies(ground: Ground, metrics: Sequence[Metric]) -> list[Tally]:
     """What the facts add to some metrics, each in its total and in all its segments."""
     kinds = kinds_of(ground.facts, metrics)
     counts: dict[Names, _Counts | None] = {}
+    subjects = {
+        measure: Subjects(
+            ground,
+            kinds.of,
+            [fed for m, fed in zip(metrics, kinds.feeds, strict=True) if m.measure is measure],
+            kinds.failed,
+            measure,
+        )
+        for measure in {metric.measure for metric in metrics}
+    }
     found: list[Tally] = []
     for metric, feeds in zip(metrics, kinds.feeds, strict=True):
         if metric.measure in (Measure.EVENTS, Measure.VALUE):
@@ -195,25 +121,35 @@ def tallies(ground: Ground, metrics: Sequence[Metric]) -> list[Tally]:
             found += _value_tallies(ground, metric, _rows(ground, kinds, feeds, served))
             continue
         fails = kinds.failed if metric.measure is Measure.OUTCOME else np.zeros_like(kinds.failed)
-        for names in ((), *metric.segments):
+        for names in sets_of(metric):
             if names not in counts:
                 counts[names] = _counts(ground, names, kinds.of, len(kinds))
             told = counts[names]
             if told is not None:
-                found += _tally(metric, names, told, feeds=feeds, fails=fails, served=served)
+                units = subjects[metric.measure].buckets(names, feeds, served)
+                found += _tally(
+                    metric, names, told, feeds=feeds, fails=fails, served=served, units=units
+                )
     return found
 
 
 def outcome_tallies(ground: Ground, metric: Metric, failed: Bools) -> list[Tally]:
     """What all of the facts add to one metric, each failed or not as given."""
     found: list[Tally] = []
-    kind, both = failed.astype(np.int64), np.array([True, True])
-    for names in ((), *metric.segments):
+    kind, both, fails = failed.astype(np.int64), np.array([True, True]), np.array([False, True])
+    subjects = Subjects(ground, kind, [both], fails, metric.measure)
+    for names in sets_of(metric):
         told = _counts(ground, names, kind, 2)
         if told is not None:
-            fails = np.array([False, True])
-            found += _tally(metric, names, told, feeds=both, fails=fails, served=None)
+            units = subjects.buckets(names, both, None)
+            found += _tally(metric, names, told, feeds=both, fails=fails, served=None, units=units)
     return found
+
+
+def sets_of(metric: Metric) -> tuple[Names, ...]:
+    """The attribute sets that a metric is counted by, the total first; assignments in total only,
+    since a split is only ever declared for all traffic."""
+    return ((),) if metric.measure is Measure.ASSIGNMENT else ((), *metric.segments)
 
 
 def _serves(ground: Ground, metric: Metric) -> Bools | None:
@@ -247,7 +183,14 @@ def _counts(ground: Ground, names: Names, kind: Ints, kinds: int) -> _Counts | N
 
 
 def _tally(
-    metric: Metric, names: Names, told: _Counts, *, feeds: Bools, fails: Bools, served: Bools | None
+    metric: Metric,
+    names: Names,
+    told: _Counts,
+    *,
+    feeds: Bools,
+    fails: Bools,
+    served: Bools | None,
+    units: Buckets | None,
 ) -> list[Tally]:
     mine = feeds[told.kind] if served is None else feeds[told.kind] & served[told.who]
     cell, kind, count = told.cell, told.kind, told.count
@@ -256,10 +199,15 @@ def _tally(
     if not len(cell):
         return []
     starts = runs(cell)
-    who, segment, slices = told.split.cell.codes(cell[starts])
+    cell = cell[starts]
+    who, segment, slices = told.split.cell.codes(cell)
     failures = np.add.reduceat(np.where(fails[kind], count, 0), starts)
     count = np.add.reduceat(count, starts)
-    return [Tally(metric, names, told.split, who, segment, slices, count, failures)]
+    tally = Tally(metric, names, told.split, who, segment, slices, count, failures)
+    if units is None:
+        return [tally]
+    at = np.searchsorted(cell, units.cell)
+    return [replace(tally, bin_of=at, bin=units.number, bin_count=units.count)]
 
 
 def _rows(ground: Ground, kinds: Kinds, feeds: Bools, served: Bools | None) -> Bools:

@@ -41,10 +41,12 @@ def facts_of(
     value: float | Sequence[float] | npt.NDArray[Any] = np.nan,
     ids: Sequence[int] | npt.NDArray[Any] | None = None,
     refs: int | Sequence[int] | npt.NDArray[Any] = 0,
+    subjects: int | Sequence[int] | npt.NDArray[Any] = 0,
     synthetic: bool | Sequence[bool] = False,
     attributes: Mapping[str, str | Sequence[str]] | None = None,
 ) -> Facts:
-    """One fact for each time. ``ids`` default to 1, 2, ...; a ref of 0 answers nothing."""
+    """One fact for each time. ``ids`` default to 1, 2, ...; a ref of 0 answers nothing,
+    and a subject of 0 is none."""
     n = len(times_s)
     seconds = np.asarray(times_s, np.float64)
     names = np.arange(1, n + 1) if ids is None else np.asarray(ids, np.int64)
@@ -60,7 +62,7 @@ def facts_of(
         key=_keys(names),
         content=names.astype(np.uint64),
         ref=_keys(np.broadcast_to(np.asarray(refs, np.int64), n)),
-        subject=np.zeros(n, np.uint64),
+        subject=np.broadcast_to(np.asarray(subjects, np.uint64), n).copy(),
         synthetic=np.broadcast_to(np.asarray(synthetic, np.bool_), n).copy(),
         attributes={name: _column(words, n) for name, words in (attributes or {}).items()},
     )
@@ -158,6 +160,12 @@ def flow(**changes: Any) -> Metric:
     """Whether events of each type still come."""
     fields = {"types": (), "segments": (("type",), ("type", "outcome")), **changes}
     return metric_of("flow", Kind.COUNT, Measure.FLOW, **fields)
+
+
+def assigned(**changes: Any) -> Metric:
+    """How many units were put on each side."""
+    fields = {"worse": "higher", "types": ("order.seen",), **changes}
+    return metric_of("assigned", Kind.COUNT, Measure.ASSIGNMENT, **fields)
 
 
 def policy_of(*metrics: Metric, **changes: Any) -> Policy:

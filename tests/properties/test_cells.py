@@ -16,7 +16,16 @@ from analyzers.histogram import buckets
 from analyzers.moments import QUANTA_LIMIT, Wide
 from analyzers.policy import Kind, Measure, Policy
 from collector.novelty.novel import Seen, keep_new
-from tests.facts_of import BEGIN_SLICE, duration, facts_of, flow, metric_of, policy_of, success
+from tests.facts_of import (
+    BEGIN_SLICE,
+    assigned,
+    duration,
+    facts_of,
+    flow,
+    metric_of,
+    policy_of,
+    success,
+)
 
 SEGMENTS = (("country",), ("country", "warehouse"))
 POLICY = policy_of(
@@ -25,6 +34,7 @@ POLICY = policy_of(
     metric_of("probed", Kind.PROPORTION, Measure.OUTCOME, types=(), synthetic=True),
     metric_of("german", Kind.COUNT, Measure.EVENTS, where=(("country", "DE"),)),
     flow(),
+    assigned(types=("order.submitted",), segments=SEGMENTS),
 )
 
 
@@ -38,6 +48,7 @@ class Event(NamedTuple):
     warehouse: str
     synthetic: bool
     environment: str
+    subject: int
 
 
 values = st.one_of(
@@ -56,6 +67,7 @@ events = st.builds(
     warehouse=st.sampled_from(["", "W1", "W2"]),
     synthetic=st.booleans(),
     environment=st.sampled_from(["production", "staging"]),
+    subject=st.sampled_from([0, 0, 1, 65, 64, 4097, 2**64 - 1]),
 )
 streams = st.lists(events, max_size=60)
 
@@ -69,6 +81,7 @@ def told(stream: list[Event]) -> Facts:
         value=[event.value for event in stream],
         synthetic=[event.synthetic for event in stream],
         environment=[event.environment for event in stream],
+        subjects=[event.subject for event in stream],
         attributes={
             "country": [event.country for event in stream],
             "warehouse": [event.warehouse for event in stream],
@@ -207,7 +220,7 @@ def by_hand(
                 "country": event.country, "warehouse": event.warehouse,
                 "type": event.type, "outcome": event.outcome,
             }  # fmt: skip
-            for names in ((), *metric.segments):
+            for names in ((),) if metric.name == "assigned" else ((), *metric.segments):
                 segment = tuple((name, attributes[name]) for name in names)
                 if not all(value for _, value in segment):
                     continue
@@ -219,6 +232,19 @@ def by_hand(
                 cells[at] = (
                     n + 1, failures + failed, total + quantum, square + quantum * quantum
                 )  # fmt: skip
-                if metric.measure is Measure.VALUE:
-                    bins[(*at, int(buckets(np.array([quantum]))[0]))] += 1
+                if (number := bucket(metric.measure, event, quantum)) is not None:
+                    bins[(*at, number)] += 1
     return cells, bins
+
+
+def bucket(measure: Measure, event: Event, quantum: int) -> int | None:
+    """The bucket that one event counts in, if any."""
+    if measure is Measure.VALUE:
+        return int(buckets(np.array([quantum]))[0])
+    if not event.subject:
+        return None
+    if measure is Measure.ASSIGNMENT:
+        return 1 + event.subject % 4096
+    if measure is Measure.OUTCOME:
+        return (1 + event.subject % 64) * (1 if event.outcome == "ok" else -1)
+    return None

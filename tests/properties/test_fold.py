@@ -18,6 +18,8 @@ from pipeline import config
 from pipeline.demo.orders import shipped_orders
 from tests.facts_of import (
     BEGIN_SLICE,
+    answered,
+    assigned,
     at_ns,
     duration,
     facts_of,
@@ -45,6 +47,9 @@ value = st.one_of(
 )
 
 
+subject = st.one_of(st.sampled_from([0, 1, 64, 65, 4096, 2**64 - 1]), st.integers(0, 2**64 - 1))
+
+
 @st.composite
 def facts(draw: st.DrawFn) -> Facts:
     """Facts of any kind; their columns may hold words that no row has."""
@@ -63,6 +68,7 @@ def facts(draw: st.DrawFn) -> Facts:
         outcome=column(st.sampled_from(["ok", "ok", "rejected", "timeout"])),
         value=column(value),
         synthetic=column(st.booleans()),
+        subjects=column(subject) if draw(st.booleans()) else 0,
         attributes={
             name: column(st.sampled_from(WORDS))
             for name in draw(st.sets(st.sampled_from(["country", "warehouse", "tenant"])))
@@ -150,7 +156,7 @@ def test_tallies_of_answers_agree_with_their_reference_in_every_bit(
     told: Facts, segments: tuple[tuple[str, ...], ...], unanswered: list[bool], late: int
 ) -> None:
     failed = np.array((unanswered + [False] * len(told))[: len(told)], np.bool_)
-    metric = success(segments=segments)
+    metric = answered(segments=segments)
     found = tally(metric, told, failed, open_from=BEGIN_SLICE + late)
     expected = slow_cells.tally(metric, told, failed, open_from=BEGIN_SLICE + late)
     assert_same(merge(found), slow_cells.merge(expected))
@@ -169,6 +175,7 @@ def test_a_large_batch_agrees_with_the_reference(values: int) -> None:
                 version=chance.choice(["1", "2"], n).tolist(),
                 outcome=chance.choice(["ok", "rejected"], n, p=[0.9, 0.1]).tolist(),
                 value=chance.lognormal(2.0, 2.0, n) * chance.choice([-1.0, 1.0, 1e6], n),
+                subjects=chance.integers(0, 9_000, n) * chance.integers(0, 2, n),
                 attributes={
                     "country": chance.choice(words, n).tolist(),
                     "warehouse": chance.choice([*words, ""], n).tolist(),
@@ -179,8 +186,10 @@ def test_a_large_batch_agrees_with_the_reference(values: int) -> None:
     )
     sets = (("country",), ("warehouse",), ("country", "warehouse"))
     policy = policy_of(
-        success(segments=sets), duration(segments=sets), throughput(), flow(), validity()
-    )
+        success(segments=sets), duration(segments=sets), throughput(), flow(), validity(),
+        assigned(types=(), segments=sets),
+        metric_of("confirmed", Kind.PROPORTION, Measure.OUTCOME, types=("order.confirmed",)),
+    )  # fmt: skip
     found = fold(told, (), policy, open_from=BEGIN_SLICE + 4)
     assert_same(found, slow_cells.fold(told, (), policy, open_from=BEGIN_SLICE + 4))
 

@@ -95,7 +95,7 @@ def fold(facts: Facts, rejects: Sequence[Reject], policy: Policy, *, open_from: 
             if metric.measure is Measure.VALUE:
                 kept &= np.isfinite(chosen.value)
             chosen, failed = chosen.take(kept), failed[kept]
-        elif metric.measure is Measure.FLOW:
+        elif metric.measure in (Measure.FLOW, Measure.ASSIGNMENT):
             failed = np.zeros(len(chosen), np.bool_)
         parts += tally(metric, chosen, failed, open_from=open_from)
     return merge(parts)
@@ -129,12 +129,10 @@ def tally(metric: Metric, facts: Facts, failed: Bools, *, open_from: int) -> lis
         shown=np.maximum(slices, open_from),
         failed=failed.astype(np.int64),
         quanta=_quanta(metric, facts) if metric.measure is Measure.VALUE else None,
+        bucket=_bucket(metric, facts, failed),
     )
-    return [
-        part
-        for names in ((), *metric.segments)
-        if (part := _tally_by(names, metric, facts, told)) is not None
-    ]
+    sets = ((),) if metric.measure is Measure.ASSIGNMENT else ((), *metric.segments)
+    return [part for names in sets if (part := _tally_by(names, metric, facts, told)) is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +143,28 @@ class _Observed:
     shown: Ints
     failed: Ints
     quanta: Ints | None
+    bucket: Ints  # of the subject; 0 where none is counted
 
     def take(self, rows: Ints) -> _Observed:
         """The given rows."""
         quanta = None if self.quanta is None else self.quanta[rows]
-        return _Observed(self.slice[rows], self.shown[rows], self.failed[rows], quanta)
+        return _Observed(
+            self.slice[rows], self.shown[rows], self.failed[rows], quanta, self.bucket[rows]
+        )
+
+
+def _bucket(metric: Metric, facts: Facts, failed: Bools) -> Ints:
+    """The bucket of each fact's subject: 1 + digest mod 64, negative if the fact failed."""
+    ends = {Measure.OUTCOME: 64, Measure.ANSWER: 64, Measure.ASSIGNMENT: 4096}
+    if metric.measure not in ends:
+        return np.zeros(len(facts), np.int64)
+    return np.array(
+        [
+            0 if not subject else (-1 if bad else 1) * (1 + subject % ends[metric.measure])
+            for subject, bad in zip(facts.subject.tolist(), failed.tolist(), strict=True)
+        ],
+        np.int64,
+    )
 
 
 def _tally_by(
@@ -172,16 +187,21 @@ def _tally_by(
     order, starts = _runs((mine.slice, mine.shown, of))
     first = order[starts]
     total = square = moments.zeros(len(starts))
-    e = np.empty(0, np.int64)
-    bins = (e, e, e, e, e)
+    number, counting = mine.bucket, mine.bucket != 0
     if mine.quanta is not None:
         total = moments.group_sums(moments.wide(mine.quanta).take(order), starts)
         square = moments.group_sums(moments.squares(mine.quanta).take(order), starts)
-        number = buckets(mine.quanta)
-        bin_order, bin_starts = _runs((number, mine.slice, mine.shown, of))
+        number, counting = buckets(mine.quanta), np.ones(len(of), np.bool_)
+    e = np.empty(0, np.int64)
+    bins = (e, e, e, e, e)
+    if counting.any():
+        owner, when, seen, number = (
+            part[counting] for part in (of, mine.slice, mine.shown, number)
+        )
+        bin_order, bin_starts = _runs((number, when, seen, owner))
         kept = bin_order[bin_starts]
         counts = np.diff(np.append(bin_starts, len(bin_order)))
-        bins = (of[kept], mine.slice[kept], mine.shown[kept], number[kept], counts)
+        bins = (owner[kept], when[kept], seen[kept], number[kept], counts)
     return Cells(
         tuple(series),
         of[first],

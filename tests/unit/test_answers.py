@@ -233,3 +233,16 @@ def test_words_that_no_waiting_question_has_are_forgotten() -> None:
         assert 0 < len(asked) < 100
         assert len(asked.attributes["partner"].words) == len(asked)
         assert asked.type.words == ("order.submitted",)
+
+
+def test_the_subject_of_the_question_is_kept_until_it_is_due() -> None:
+    desk = Desk()
+    asked = replace(questions([1.0, 2.0, 3.0], [1, 2, 3]), subject=np.array([5, 69, 0], np.uint64))
+    desk.take(asked, until_s=10.0)
+    desk.take(replies([20.0], [1]), until_s=30.0)
+    assert desk.waiting.asked.subject.tolist() == [5, 69, 0]
+    desk.take(no_facts(), until_s=120.0)
+    cells = merge(desk.cells)
+    assert (cells.count.tolist(), cells.failures.tolist()) == ([3], [2])
+    assert cells.bin.tolist() == [-6, 6]
+    assert cells.bin_count.tolist() == [1, 1]

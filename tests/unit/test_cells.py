@@ -7,12 +7,13 @@ import pytest
 
 from analyzers.cells import Cells, Series, fold, merge, no_cells
 from analyzers.facts import Facts, Reject, concat, no_facts
-from analyzers.moments import QUANTA_LIMIT, variance
+from analyzers.moments import QUANTA_LIMIT, floats, variance
 from analyzers.policy import Kind, Measure, Metric
 from tests.facts_of import (
     BEGIN_SLICE,
     NEW,
     answered,
+    assigned,
     at_ns,
     duration,
     facts_of,
@@ -206,3 +207,73 @@ def test_what_happened_before_the_open_slice_is_shown_in_it(late: int) -> None:
     cells = folded(facts_of([5.0, 45.0]), success(), open_from=BEGIN_SLICE + late)
     assert cells.slice.tolist() == [BEGIN_SLICE, BEGIN_SLICE + 4]
     assert cells.shown.tolist() == [BEGIN_SLICE + late, BEGIN_SLICE + 4]
+
+
+def subject_buckets(cells: Cells) -> dict[int, int]:
+    """How many events each bucket of the total holds."""
+    total = [i for i, series in enumerate(cells.series) if not series.segment]
+    mine = np.isin(cells.bin_of, total)
+    return dict(zip(cells.bin[mine].tolist(), cells.bin_count[mine].tolist(), strict=True))
+
+
+def test_a_proportion_keeps_its_subjects_apart_and_those_that_failed_negative() -> None:
+    facts = facts_of(
+        [1.0] * 5,
+        subjects=[70, 6, 6, 0, 2**64 - 1],
+        outcome=["ok", "ok", "rejected", "ok", "timeout"],
+        attributes={"country": ["DE", "DE", "", "FR", "FR"]},
+    )
+    cells = folded(facts, success(segments=(("country",),)))
+    assert subject_buckets(cells) == {7: 2, -7: 1, -64: 1}
+    german, french = (
+        cells.bin[cells.bin_of == i].tolist()
+        for i, series in enumerate(cells.series)
+        if series.segment
+    )
+    assert (german, french) == ([7], [-64])
+    assert cells.count.tolist() == [5, 2, 2]  # the one without a subject is a unit of its own
+    assert cells.failures.tolist() == [2, 0, 1]
+
+
+def test_two_proportions_of_one_batch_hold_only_the_subjects_that_feed_them() -> None:
+    facts = facts_of(
+        [1.0] * 3, types=["order.submitted", "order.confirmed", "x"], subjects=[1, 2, 3],
+        outcome=["ok", "late", "ok"], service=["order-api", "order-api", "stock"],
+    )  # fmt: skip
+    every = metric_of("every", Kind.PROPORTION, Measure.OUTCOME, types=())
+    own = metric_of("own", Kind.PROPORTION, Measure.OUTCOME, types=(), services=("stock",))
+    both = folded(facts, success(), every)
+    assert both.bin.tolist() == [-3, 2, 2, 4]  # order-api: every, success; stock: every
+    assert subject_buckets(folded(facts, success())) == {2: 1}
+    assert subject_buckets(folded(facts, own)) == {4: 1}
+
+
+def test_counts_silence_and_what_cannot_be_read_have_no_subjects() -> None:
+    facts = facts_of([1.0] * 2, subjects=[1, 2], value=[1.0, 2.0])
+    assert not len(folded(facts, throughput(), flow(), validity()).bin)
+    assert folded(facts, duration(types=())).bin_count.sum() == 2  # those of the values
+
+
+def test_assignments_count_every_outcome_in_total_by_subject() -> None:
+    facts = facts_of(
+        [1.0] * 4,
+        types="order.seen",
+        subjects=[1, 4097, 4095, 0],
+        outcome=["ok", "rejected", "timeout", "ok"],
+        attributes={"country": "DE"},
+    )
+    cells = folded(facts, assigned(segments=(("country",),)))
+    assert (cells.count.tolist(), cells.failures.tolist()) == ([4], [0])
+    assert subject_buckets(cells) == {2: 2, 4096: 1}
+
+
+def test_gauges_ratios_and_amounts_have_the_sums_of_their_values_as_they_are() -> None:
+    facts = facts_of([1.0] * 4, value=[0.25, -2.0, 1e9, np.nan])
+    for kind in (Kind.GAUGE, Kind.RATIO, Kind.AMOUNT):
+        told = folded(facts, metric_of("told", kind, Measure.VALUE, cap=1.0))
+        assert told.count.tolist() == [3]
+        assert floats(told.sum).tolist() == [(0.25 - 2.0 + 1e9) * 1e6]
+        assert told.bin_count.sum() == 3
+    lines = metric_of("lines", Kind.RATIO, Measure.EVENTS, over="orders")
+    counted = folded(facts_of([1.0] * 3, outcome=["ok", "no", "ok"], value=5.0), lines)
+    assert (counted.count.tolist(), counted.sum.integers()) == ([2], [0])

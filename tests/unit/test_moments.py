@@ -11,7 +11,9 @@ from analyzers.facts import Ints
 from analyzers.moments import (
     QUANTA_LIMIT,
     Wide,
+    added,
     concat,
+    floats,
     group_sums,
     squares,
     variance,
@@ -98,3 +100,42 @@ def test_nothing_sums_to_nothing() -> None:
 
 def test_rows_are_taken_by_place() -> None:
     assert wide(ints([5, -6, 7])).take(np.array([2, 1])).integers() == [7, -6]
+
+
+def of_integers(numbers: list[int]) -> Wide:
+    return Wide(
+        np.array([number >> 64 for number in numbers], np.int64),
+        np.array([number % 2**64 for number in numbers], np.uint64),
+    )
+
+
+EDGES = [
+    sign * (2**power + step)
+    for sign in (1, -1)
+    for power in (0, 31, 52, 53, 54, 62, 63, 64, 65, 116, 117, 118, 126)
+    for step in (-(2**11), -1, 0, 1, 2**11)
+]
+halves = st.builds(  # an odd mantissa and a half, and one more or less at the end
+    lambda mantissa, power, step: (2 * mantissa + 1) * 2**power + step,
+    st.integers(2**52, 2**53 - 1),
+    st.integers(0, 73),
+    st.integers(-1, 1),
+)
+
+
+@given(st.lists(st.one_of(st.integers(-(2**127), 2**127 - 1), halves, st.sampled_from(EDGES))))
+def test_a_sum_becomes_the_nearest_float_as_in_python(numbers: list[int]) -> None:
+    assert floats(of_integers(numbers)).tolist() == [float(number) for number in numbers]
+
+
+def test_floats_at_the_edges_of_limbs_and_mantissas_are_the_nearest() -> None:
+    numbers = [*EDGES, 0, 2**127 - 1, -(2**127), -(2**64), 2**64 - 2**10, 2**64 - 2**10 - 1]
+    assert floats(of_integers(numbers)).tolist() == [float(number) for number in numbers]
+    for number in numbers:  # a value alone, whichever way the others would have gone
+        assert floats(of_integers([number])).tolist() == [float(number)]
+
+
+@given(st.lists(st.tuples(st.integers(-(2**100), 2**100), st.integers(0, 3)), max_size=30))
+def test_wide_sums_in_groups_of_any_order_are_exact(rows: list[tuple[int, int]]) -> None:
+    found = added(of_integers([number for number, _ in rows]), ints([of for _, of in rows]), 4)
+    assert found.integers() == [sum(n for n, of in rows if of == i) for i in range(4)]
