@@ -1,0 +1,122 @@
+"""Running tests of mean amounts: does the second arm have more a unit than the first, by more than
+a margin? One row a comparison, one stratum a round. Amounts are heavy-tailed, so values are cut at
+a cap, and the test is one of capped means.
+
+Bets need no variance and no batches. With c > 0, mu and the cap known before a stratum,
+
+    e = prod_b (1 + c n_a / n (y - mu))  prod_a (1 - c n_b / n (y - mu))
+
+over the units of both arms is an e-variable for "the second arm's mean is at most the first's",
+whatever the two distributions are: each product is at most the exponential of its sum's mean, and
+both sums together are c n_a n_b / n times the difference of the means. (Betting on bounded means as
+Waudby-Smith, Ramdas 2024, "Estimating means of bounded random variables by betting", for two arms
+whose common level may change in every stratum.) Factors are kept above 1 - STAKE.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from analyzers.contrast import caution
+from analyzers.contrast.bets import Held, Starts
+from analyzers.contrast.capped import Capped
+from analyzers.contrast.spread import Spread
+from analyzers.contrast.strata import Strata, Told
+from analyzers.facts import Bools, Floats, Ints
+
+# Effects bet on, in standard deviations of a capped value.
+EFFECTS: Final = (0.06, 0.2, 0.6, 2.0)
+_EFFECTS: Final = np.array(EFFECTS)
+STAKE: Final = 0.9
+_MEMORY: Final = 4_000.0  # units that the level and the scale remember
+# The cap that nobody declared: so many times the largest but one in a hundred.
+CAP_TIMES: Final = 2.0
+
+
+class Amounts:
+    """The running tests of n comparisons of amounts; a ``Family``."""
+
+    def __init__(self) -> None:
+        self.log_harm = np.zeros(0)
+        self.log_safe = np.zeros(0)
+        self._margin = np.zeros((0, 4))  # cap, size, whether relative, quantum
+        # Units, mean, variance of capped values, whether any was below 0.
+        self._past = np.zeros((0, 4))
+        self._told = np.zeros((0, 3))  # score, weight, variance: without a margin
+        self._spread = Spread()
+        self._harm = Starts(len(EFFECTS))
+        self._safe = Held(len(EFFECTS))
+
+    def __len__(self) -> int:
+        return len(self.log_harm)
+
+    def add(self, caps: Floats, margins: Floats, relative: Bools, quanta: Floats) -> None:
+        """New rows. ``caps`` (r,) in the metric's unit, NaN to take it from the first stratum;
+        ``margins`` (r,) in the metric's unit, or where ``relative`` as what the second arm may
+        have more in parts of the first; ``quanta`` (r,) the unit of bucket numbers."""
+        if (caps <= 0).any() or (margins < 0).any() or (quanta <= 0).any():
+            raise ValueError(
+                f"caps and quanta are above 0 and margins not below: got caps down to "
+                f"{np.nanmin(caps)}, margins down to {margins.min()}, quanta {quanta.min()}; "
+                f"swap the arms where less is worse"
+            )
+        count = len(margins)
+        told = np.column_stack([caps, margins, relative, quanta]).astype(np.float64)
+        self._margin = np.concatenate([self._margin, told])
+        self._past = np.concatenate([self._past, np.zeros((count, 4))])
+        self._told = np.concatenate([self._told, np.zeros((count, 3))])
+        self.log_harm = np.concatenate([self.log_harm, np.zeros(count)])
+        self.log_safe = np.concatenate([self.log_safe, np.zeros(count)])
+        for part in (self._spread, self._harm, self._safe):
+            part.add(count)
+
+    def cap(self, rows: Ints) -> Floats:
+        """The caps (k,) that values are cut at, NaN until a stratum has shown any value but 0."""
+        return np.asarray(self._margin[rows, 0])
+
+    def advance(self, rows: Ints, strata: Strata) -> None:
+        """Takes in one stratum for each of the given rows (each row at most once)."""
+        cap, size, relative, quantum = self._margin[rows].T
+        values = Capped(len(rows), strata, quantum)
+        units, mean, variance, below = self._past[rows].T
+        # A first stratum says what the level, the scale and the cap are, and is not bet on.
+        begun = (units > 0) & ~np.isnan(cap)
+        negative = values.negative()
+        cap = np.where(np.isnan(cap), CAP_TIMES * values.high(0.99), cap)
+        self._margin[rows, 0] = np.where(cap > 0, cap, np.nan)
+        cap = np.where(cap > 0, cap, 1.0)
+        plain, plain_variance = values.score(cap)
+        values.less(np.where(relative > 0, 0.0, size), np.where(relative > 0, 1.0 + size, 1.0))
+        phi = caution.phi(self._spread, rows)
+        told = begun & (plain_variance > 0)
+        standard = plain / np.sqrt(np.where(told, plain_variance, 1.0))
+        self._spread.advance(rows, standard, told)
+        weight = values.weight()
+        self._told[rows] += np.column_stack([plain, weight, plain_variance * phi])
+        # Beyond that scale a bet is on less than a thirtieth of the cap.
+        scale = np.maximum(np.sqrt(variance), cap / 30.0)[:, None]
+        floor = np.where(below > 0, -cap, np.where(relative > 0, 0.0, -np.minimum(size, cap)))
+        level = np.clip(mean, floor, cap)
+        up, down = values.log_factors(floor, cap, level, _EFFECTS / scale, STAKE)
+        price = np.where(begun, 1.0 / phi, 0.0)[:, None]
+        self.log_harm[rows] = self._harm.advance(rows, up * price)
+        self.log_safe[rows] = self._safe.advance(rows, down * price)
+        self._past[rows] = _moved(self._past[rows], values, cap, negative)
+
+    def told(self, rows: Ints) -> Told:
+        """What the given rows show; ``score / weight`` is the difference of capped means, second
+        arm less first, in the metric's unit."""
+        return Told(*self._told[rows].T)
+
+
+def _moved(past: Floats, values: Capped, cap: Floats, negative: Bools) -> Floats:
+    """Level and scale after a stratum: running means that forget, weighted by units."""
+    units, mean, variance, below = past.T
+    n, at, spread = values.level(cap)
+    total = np.minimum(units + n, _MEMORY)
+    part = np.minimum(n / np.maximum(total, 1.0), 1.0)
+    mean = mean + part * (at - mean)
+    variance = variance + part * (spread - variance)
+    return np.column_stack([total, mean, variance, np.maximum(below, negative)])

@@ -1,0 +1,84 @@
+"""Running tests of durations: is the second arm slower by more than a margin, in the middle or in
+the tail? One row a comparison, one stratum a round, from buckets only.
+
+The Wilcoxon score S of a stratum is bet on as if it were normal with the variance it has without
+ties, V = n_a n_b (n + 1) / n^2: exp(l S - l^2 V / 2) is an e-variable exactly, for any common
+distribution, share and number of units. Without ties the null distribution of Mann and Whitney's U
+has log E exp(2 h (U - mean)) = sum_i f((n_a + i) h) - f(i h), f(x) = log(sinh(x) / x), i to n_b;
+f(x) - x^2 / 6 falls in x, so the sum is at most what the variance alone gives. A score with ties is
+the mean of the scores over all ways to break them, and Jensen's inequality does the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from analyzers.contrast import caution
+from analyzers.contrast.bets import Held, Starts
+from analyzers.contrast.shifted import SHIFT_MAX, Shifted
+from analyzers.contrast.spread import Spread
+from analyzers.contrast.strata import Strata, Told
+from analyzers.contrast.tails import Tails
+from analyzers.facts import Ints
+
+# Effects bet on, in standard deviations of a value's rank.
+EFFECTS: Final = (0.05, 0.12, 0.3, 0.7, 1.5)
+_LAMBDAS: Final = np.array(EFFECTS)
+_HALF: Final = np.log(0.5)
+
+
+class Durations:
+    """The running tests of n comparisons of durations; a ``Family``."""
+
+    def __init__(self) -> None:
+        self.log_harm = np.zeros(0)
+        self.log_safe = np.zeros(0)
+        self._shifts = np.zeros((0, 2), np.int64)
+        self._told = np.zeros((0, 3))  # score, weight, variance: without a margin
+        self._spread = Spread()
+        self._harm = Starts(len(EFFECTS))
+        self._safe = Held(len(EFFECTS))
+        self._tails = Tails()
+
+    def __len__(self) -> int:
+        return len(self.log_harm)
+
+    def add(self, harm_shifts: Ints, safe_shifts: Ints) -> None:
+        """New rows: whole buckets (r,) by which the second arm's values are shifted down, against
+        "it is slower by at most that" and "by at least that"."""
+        shifts = np.column_stack([harm_shifts, safe_shifts]).astype(np.int64)
+        # Beyond a factor of 2^127 every value is smaller than every other: as at that factor.
+        shifts = np.clip(shifts, -SHIFT_MAX, SHIFT_MAX)
+        count = len(shifts)
+        self._shifts = np.concatenate([self._shifts, shifts])
+        self._told = np.concatenate([self._told, np.zeros((count, 3))])
+        self.log_harm = np.concatenate([self.log_harm, np.zeros(count)])
+        self.log_safe = np.concatenate([self.log_safe, np.zeros(count)])
+        for part in (self._spread, self._harm, self._safe, self._tails):
+            part.add(count)
+
+    def advance(self, rows: Ints, strata: Strata) -> None:
+        """Takes in one stratum for each of the given rows (each row at most once)."""
+        harm_shift, safe_shift = self._shifts[rows].T
+        shifted = Shifted(len(rows), strata.bin_of, strata.bin, strata.bin_counts)
+        plain, plain_variance = shifted.wilcoxon(np.zeros_like(harm_shift))
+        harm = shifted.score(harm_shift)
+        same = np.array_equal(harm_shift, safe_shift)
+        safe = harm if same else shifted.score(safe_shift)
+        phi = caution.phi(self._spread, rows)
+        known = plain_variance > 0
+        self._spread.advance(rows, plain / np.sqrt(np.where(known, plain_variance, 1.0)), known)
+        self._told[rows] += np.column_stack([plain, plain_variance, plain_variance * phi])
+        price = (0.5 * shifted.untied() * phi)[:, None] * _LAMBDAS**2
+        bets = self._harm.advance(rows, harm[:, None] * _LAMBDAS - price)
+        held = self._safe.advance(rows, -safe[:, None] * _LAMBDAS - price)
+        tails = self._tails.advance(rows, shifted, harm_shift)
+        self.log_harm[rows] = np.logaddexp(bets, tails) + _HALF
+        self.log_safe[rows] = held
+
+    def told(self, rows: Ints) -> Told:
+        """What the given rows show; ``score / weight`` is the shift in standard deviations of a
+        rank, for ``balance.py`` to turn into a factor."""
+        return Told(*self._told[rows].T)
