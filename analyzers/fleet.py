@@ -57,8 +57,9 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     ``ended`` are tests; of them ``harmful`` are found by e-BH over the list as it is now, and
     ``harmful_live`` by e-LOND, whose findings stay when more releases end. ``running`` have not
     ended, ``indicative`` rest on a comparison without an e-value, ``forgotten`` ended so long ago
-    that their verdicts are not at hand: none of these is a test. ``releases`` stand in the order
-    of their ends, those that still run last.
+    that their verdicts are not at hand: none of these is a test. ``needed`` is the e-value from
+    which a release counts in the list as it is. ``releases`` stand in the order of their ends,
+    those that still run last.
     """
 
     rate: float
@@ -68,6 +69,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     running: int
     indicative: int
     forgotten: int
+    needed: float | None
     summary: str
     releases: list[FleetRelease]
 
@@ -142,6 +144,7 @@ def fleet(verdicts: Iterable[Verdict], *, rate: float = RATE, forgotten: int = 0
         running=len(running),
         indicative=len(ended) - len(tests),
         forgotten=forgotten,
+        needed=len(tests) / (rate * max(harmful, 1)) if tests else None,
         summary=_summary(len(tests), harmful, rate),
         releases=rows + [_row(one) for one in running],
     )

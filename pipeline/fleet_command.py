@@ -66,8 +66,9 @@ def show(found: Fleet, form: str, console: Console | None = None) -> None:
     console.print(found.summary)
     if found.ended:
         console.print(
-            f"{found.harmful_live} of them had been found when they ended (live), without waiting "
-            "for the others."
+            f"Live, each decided at its own end, {found.harmful_live or 'none'} "
+            f"{'are' if found.harmful_live > 1 else 'is'}. The list counts evidence from "
+            f"{render.number(found.needed)} on."
         )
     ended = [one for one in found.releases if one.counted]
     ended.sort(key=lambda one: (not one.harmful, not one.harmful_live, -one.e_value))

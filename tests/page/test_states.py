@@ -9,6 +9,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from analyzers.verdict import FixedRuleVerdict
 from dashboards.snapshot import EventTally
 from pipeline.cli import mark
 from tests.page.browser import Window, plain
@@ -296,3 +297,23 @@ def test_harm_without_an_interval_is_told_in_words_alone(window: Window, stage: 
     )
     window.one(".quiet summary").click()
     window.wait(lambda: "queue depth" in window.text(".quiet"))
+
+
+def test_a_policy_that_only_observes_says_so_in_the_list_and_in_the_detail(
+    window: Window, stage: Stage
+) -> None:
+    told = four_releases()[-1]
+    ruled = FixedRuleVerdict("degraded", ["order_submission_success"])
+    verdict = msgspec.structs.replace(
+        told.release.verdict, mode="observe", action="wait", fixed_rule=ruled
+    )
+    stage.show([replace(told, release=replace(told.release, verdict=verdict))])
+    window.open()
+    window.wait(lambda: window.every(".row .meta"))
+    assert "observed only" in window.text(".row .meta")
+    window.open(told.evidence.deployment)
+    window.wait(lambda: window.every(".facts"))
+    facts = window.text(".facts")
+    assert "every gate answers wait" in facts
+    assert "order submission success" in facts
+    assert window.text(".state .action") == "wait"

@@ -50,6 +50,7 @@ def test_a_release_far_beyond_the_others_is_found_in_the_list_and_live() -> None
     found = [one.deployment for one in told.releases if one.harmful and one.harmful_live]
     assert found == ["bad"]
     assert (told.ended, told.harmful, told.harmful_live) == (9, 1, 1)
+    assert told.needed == pytest.approx(90.0)
     assert told.summary == (
         "Of 9 releases that ended, 1 is counted as harmful; "
         "on average at most 10 % of such a list is wrong."
