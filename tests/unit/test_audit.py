@@ -1,0 +1,174 @@
+"""The self-audit: rates with their intervals, warnings where data break the promise."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy.stats import binomtest
+
+from analyzers.audit import Audit, rate, verdict_line
+from analyzers.facts import Facts, concat
+from analyzers.policy import Policy
+from collector.decoding.decode import decode
+from pipeline.audit import Gathered, Plan, audit
+from pipeline.audit_command import audit as command
+from pipeline.demo.orders import shipped_orders
+from pipeline.demo.play import demanded
+from pipeline.demo.story import Dials, Story, releases
+from tests.facts_of import OLD, duration, facts_of, flow, policy_of, success
+from tests.order_facts import Orders, drawn
+
+HOUR = 3_600
+POLICY = policy_of(success(), duration(), flow(), watch_s=12 * HOUR)
+
+
+def made(facts: Facts, policy: Policy = POLICY, **changes: Any) -> Audit:
+    """The audit of some facts, with few splits and looks."""
+    plan = Plan(splits=changes.pop("splits", 4), looks=8, harmed=changes.pop("harmed", 0))
+    nothing = lambda _what, _done, _total: None  # noqa: E731
+    return audit(Gathered(facts, (), ()), policy, replace(plan, **changes), nothing)
+
+
+def one_version(per_slice: float = 4.0, seed: int = 1) -> Facts:
+    """Some hours of orders of one version, all in order."""
+    return drawn(Orders(slices=2_000, per_slice=per_slice, share=0.0, viewed=False), seed)
+
+
+def customers(n: int = 40, each: int = 100) -> Facts:
+    """Orders of a few customers, of whom some fail often and most never; who is who stands in an
+    attribute, and no event declares its subject."""
+    chance = np.random.default_rng(5)
+    whose = np.repeat(np.arange(n), each)
+    order = chance.permutation(n * each)
+    failing = np.where(chance.random(n) < 0.25, 0.6, 0.01)[whose]
+    failed = chance.random(n * each) < failing
+    return facts_of(
+        np.linspace(0, 11 * HOUR, n * each),
+        version=OLD,
+        outcome=np.where(failed, "rejected", "ok")[order].tolist(),
+        attributes={"customer": [f"c{i}" for i in whose[order].tolist()]},
+    )
+
+
+@pytest.mark.parametrize(("found", "tried"), [(0, 40), (1, 40), (7, 40), (40, 40)])
+def test_the_interval_is_that_of_clopper_and_pearson(found: int, tried: int) -> None:
+    exact = binomtest(found, tried).proportion_ci(0.95, method="exact")
+    ours = rate(found, tried)
+    assert (ours.low, ours.high) == pytest.approx((exact.low, exact.high), abs=1e-12)
+
+
+def test_events_that_are_independent_are_audited_as_fine() -> None:
+    found = made(one_version())
+    (service,) = found.services
+    assert found.finding == "fine"
+    assert service.false_alarms.found == 0
+    assert service.false_alarms.tried == 8
+    line = verdict_line(service, found.error_rate)
+    assert line == (
+        "measured false alarms 0 of 8 (0 to 37 %): no sign that it is above the promised 1 %"
+    )
+
+
+def test_a_harm_of_two_margins_is_found_where_there_are_many_events() -> None:
+    (service,) = made(one_version(per_slice=8.0), splits=1, harmed=1).services
+    told = {one.metric: one for one in service.metrics}
+    power = told["duration"].power
+    assert power is not None
+    assert power.share == 1.0
+    assert told["duration"].harm == "+20 %"
+    assert (told["duration"].median_events or 0) > 0
+    assert 0 < (told["duration"].median_seconds or 0) <= 12 * HOUR
+
+
+def test_an_unmarked_cluster_raises_the_measured_rate_and_says_what_to_do() -> None:
+    facts = customers()
+    assert made(facts).finding == "fine"  # split by event, which no cluster disturbs
+    found = made(facts, by="customer")
+    (service,) = found.services
+    assert found.finding == "above"
+    assert service.false_alarms.low > 0.01
+    assert "above the promised 1 %" in verdict_line(service, found.error_rate)
+    assert service.advice[0].startswith("Declare a `subject`")
+
+
+def test_an_audit_is_the_same_every_time_and_another_with_another_seed() -> None:
+    facts = customers(each=20)
+    found = made(facts, by="customer", splits=2)
+    assert made(facts, by="customer", splits=2) == found
+    assert found != made(facts, by="customer", seed=2, splits=2)
+
+
+def test_services_with_too_few_events_are_named() -> None:
+    few = facts_of(np.arange(50.0), service="price-api", version=OLD)
+    found = made(concat([one_version(per_slice=0.5), few]), splits=1)
+    assert [one.service for one in found.services] == ["order-api"]
+    assert [(one.service, one.events) for one in found.skipped] == [("price-api", 50)]
+
+
+def lines(facts: Facts) -> bytes:
+    """The facts as NDJSON, as far as these tests need it."""
+    return b"\n".join(
+        json.dumps({
+            "id": f"e-{i}", "time": time_ns // 1_000_000, "type": kind, "service": "order-api",
+            "version": OLD, "outcome": outcome,
+            **({} if np.isnan(value) else {"value": value}),
+        }).encode()
+        for i, (time_ns, kind, outcome, value) in enumerate(
+            zip(
+                facts.time_ns.tolist(), facts.type.strings(), facts.outcome.strings(),
+                facts.value.tolist(), strict=True,
+            )
+        )
+    )  # fmt: skip
+
+
+def test_the_command_prints_the_audit_as_json_and_as_a_table(tmp_path: Path) -> None:
+    file = tmp_path / "orders.ndjson"
+    file.write_bytes(lines(one_version(per_slice=0.2)))
+    arguments = [str(file), "--splits", "1", "--watch", "2h"]
+    said = CliRunner().invoke(command, [*arguments, "--format", "json"], standalone_mode=False)
+    found = msgspec.json.decode(said.stdout, type=Audit)
+    assert said.return_value == 0
+    assert found.services[0].watch_seconds == 2 * HOUR
+    assert {one.metric for one in found.services[0].metrics} >= {"order_submission_success"}
+    table = CliRunner().invoke(command, arguments, standalone_mode=False)
+    assert "measured false alarms 0 of 2" in " ".join(table.stdout.split())
+    assert "order_submission_success" in table.stdout
+
+
+def test_the_command_refuses_what_cannot_be_audited(tmp_path: Path) -> None:
+    def said(*arguments: str) -> str:
+        result = CliRunner().invoke(command, arguments)
+        assert result.exit_code != 0
+        return result.output
+
+    empty = tmp_path / "empty.ndjson"
+    empty.write_bytes(b"")
+    file = tmp_path / "orders.ndjson"
+    file.write_bytes(lines(one_version(per_slice=0.2)))
+    assert "nothing to audit" in said(str(empty))
+    assert "give one of them" in said(str(file), "--state", str(tmp_path))
+    assert "no event has such an attribute" in said(str(file), "--by", "customer")
+    assert "no time to watch" in said(str(file), "--watch", "soon")
+    assert "nowhere" in said("--state", str(tmp_path / "nowhere"))
+
+
+def test_real_orders_split_by_customer_raise_no_false_alarm() -> None:
+    story, told = Story.of(shipped_orders(), releases(), Dials(seed=2)), list[bytes]()
+    while (day := story.next_batch("wait")) is not None:
+        told += [*day.markers, *day.events]
+    policy = demanded()
+    batch = decode(told, attributes=policy.attributes(), limits=policy.limits)
+    gathered = Gathered(batch.facts, batch.markers, batch.rejects)
+    found = audit(gathered, policy, Plan(splits=2, looks=4, harmed=0), lambda *_: None)
+    (service,) = found.services
+    assert found.finding == "fine"
+    assert service.false_alarms.found == 0
+    assert {one.version for one in service.left_out} == {one.version for one in releases()}
