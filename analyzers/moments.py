@@ -151,13 +151,19 @@ def floats(values: Wide) -> Floats:
     [7.0, -7.0]
     """
     near = values.lo.view(np.int64)
-    if (values.hi == near >> np.int64(63)).all():  # all of them fit into 64 bits
-        return near.astype(np.float64)
-    negative = values.hi < 0
-    borrow = (values.lo != 0).astype(np.uint64)  # of the negation
-    high = values.hi.astype(np.uint64)
-    high = np.where(negative, ~high + (np.uint64(1) - borrow), high)
-    low = np.where(negative, ~values.lo + np.uint64(1), values.lo)
+    found = near.astype(np.float64)
+    wider = np.flatnonzero(values.hi != near >> np.int64(63))
+    if len(wider):  # beyond 64 bits with their sign
+        found[wider] = _wide_floats(values.hi[wider], values.lo[wider])
+    return found
+
+
+def _wide_floats(hi: Ints, lo: Words) -> Floats:
+    """``floats`` of values of any size, in one rounding."""
+    negative = hi < 0
+    borrow = (lo == 0).astype(np.uint64)  # of the negation
+    high = np.where(negative, ~hi.astype(np.uint64) + borrow, hi.astype(np.uint64))
+    low = np.where(negative, ~lo + np.uint64(1), lo)
     # The 64 leading bits, or 63 where the float of the limb was rounded up to a power of two; a one
     # in the last place stands for all that is lost, so that rounding happens only once.
     _, width = np.frexp(high.astype(np.float64))

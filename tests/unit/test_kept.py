@@ -29,7 +29,7 @@ POLICY = parse(b"", {}).policy
 
 def facts(numbers: Sequence[int]) -> Facts:
     """Submissions, and for every other one a confirmation."""
-    events = [order(n, outcome="ok") for n in numbers]
+    events = [order(n, outcome="ok", subject=f"c-{n % 3}") for n in numbers]
     events += [
         order(n, id=f"c-{n}", type="order.confirmed", value=n / 7, ref=f"o-{n}")
         for n in numbers
@@ -48,6 +48,7 @@ def equal(one: Waiting, other: Waiting) -> bool:
     return (
         np.array_equal(one.asked.key, other.asked.key)
         and np.array_equal(one.asked.time_ns, other.asked.time_ns)
+        and np.array_equal(one.asked.subject, other.asked.subject)
         and one.asked.service.strings() == other.asked.service.strings()
         and set(one.asked.attributes) == set(other.asked.attributes)
         and np.array_equal(one.answer, other.answer)
