@@ -37,7 +37,8 @@ def together(
                 EXPOSURE,
                 "is counted by event_flow, which `catalogue: false` leaves out: name it too",
             )
-        if here is not None and metric.kind is Kind.RATIO and metric.over:
+        faulty = metric.over in written and metric.over not in by_name  # and reported already
+        if here is not None and metric.kind is Kind.RATIO and metric.over and not faulty:
             settled = _ratio(metric, here, by_name)
         if metric.measure is Measure.ASSIGNMENT and metric.name in given:
             settled = _assignment(metric, here, exposures)

@@ -134,6 +134,10 @@ def test_the_example_in_the_documentation_loads() -> None:
     settings = load(EXAMPLE, {"CHAT_TOKEN": "t", "HOME": "/home"})
     assert settings.policy.metric("order_submission_success").margin.size == 0.03
     assert settings.policy.metric("label_creation_success").where == (("call", "label"),)
+    assert settings.policy.metric("label_creation_success").weight == 3.0
+    assert settings.policy.metric("order_value").cap == 25_000.0
+    assert settings.policy.metric("returns_per_order").segments == (("country",), ("warehouse",))
+    assert settings.policy.bake_s == 120
     assert settings.policy.service("order-api").depends_on == ("inventory", "pricing")
     assert [channel.label for channel in settings.alerts] == [
         "alertmanager http://alertmanager.example.com:9093",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzers.policy import Limits, Service
+from analyzers.policy import FixedRule, Limits, Service
 from pipeline.config import Channel, ConfigError, load
 from pipeline.config.catalogue import catalogue
 from tests.unit.configured import fault, loaded, refused
@@ -27,7 +27,10 @@ promotion_error_rate: 0.1
 watch: 12h
 lateness: 0
 retention: 30d
+assignment_error_rate: 1e-4
+bake: 10m
 mode: observe
+fixed_rule: {min_events: 30}
 limits: {segments: 50, outbox: 7}
 host: 0.0.0.0
 insecure: true
@@ -73,6 +76,8 @@ def test_everything_that_is_written_arrives(tmp_path: Path) -> None:
     assert policy.cohorts == ("branch", "warehouse")
     assert (policy.error_rate, policy.promotion_error_rate) == (0.02, 0.1)
     assert (policy.watch_s, policy.lateness_s, policy.retention_s) == (43_200, 0, 2_592_000)
+    assert (policy.assignment_error_rate, policy.bake_s) == (1e-4, 600)
+    assert policy.fixed_rule == FixedRule(30)
     assert (policy.mode, policy.limits) == ("observe", Limits(segments=50, outbox=7))
     assert (settings.host, settings.port, settings.insecure) == ("0.0.0.0", 0, True)
     assert settings.state == tmp_path / "kept" / "here"
@@ -122,6 +127,49 @@ marging: 1
     assert [fault.line for fault in faults] == sorted(fault.line for fault in faults)
 
 
+def test_every_fault_of_what_is_judged_is_told_at_once() -> None:
+    faults = refused("""
+error_rate: 0
+assignment_error_rate: 1
+bake: 2d
+fixed_rule: {min_events: none}
+metrics:
+  returns: {kind: ratio, type: order.returned, over: orders, worse: higher, margin: -0.1}
+  value: {kind: amount, type: order.submitted, worse: lower, cap: -5, weight: heavy}
+  depth: {kind: guage, type: queue.sampled}
+  answers: {kind: proportion, measure: answer, type: [], answered_by: b, deadline: 1h}
+  lanes: {kind: proportion, type: x, where: {service: a}, margin: 3}
+  assignment: {criticality: standard}
+""")
+    told = [f"{fault.path}: {fault.message}"[:72] for fault in faults]
+    assert told == [
+        "error_rate: must be a number from 1e-09 to 0.5, not '0'",
+        "assignment_error_rate: must be a number from 1e-09 to 0.5, not '1'",
+        "bake: 2d is not shorter than the watch of 1d: nothing would be judged",
+        "fixed_rule.min_events: must be a whole number from 1 to 1000000000, not ",
+        "metrics.returns.margin: must be a positive number such as 0.01, not '-0.",
+        "metrics.returns.over: orders is no metric of this policy: name one of it",
+        "metrics.value.cap: must be a number from 1e-09 to 9e+09, not '-5'",
+        "metrics.value.weight: must be a number from 0.001 to 100, not 'heavy'",
+        "metrics.depth.kind: must be one of count, proportion, duration, amount, ",
+        "metrics.answers.type: names none: `measure: answer` needs its events nam",
+        "metrics.lanes.where.service: is a field of the event and no attribute: w",
+        "metrics.lanes.margin: 3 must be below 1: one percent is written 0.01",
+        "metrics.assignment.criticality: must be watch, not standard: assignments",
+    ]
+
+
+def test_a_fixed_rule_is_judged_beside_ours_only_if_it_is_asked_for() -> None:
+    assert loaded("").policy.fixed_rule is None
+    assert loaded("fixed_rule:").policy.fixed_rule is None
+    assert loaded("fixed_rule: {}").policy.fixed_rule == FixedRule(100)
+
+
+def test_what_is_baked_may_be_nothing_at_all() -> None:
+    assert loaded("bake: 0").policy.bake_s == loaded("bake: 0s").policy.bake_s == 0
+    assert loaded("").policy.bake_s == 0
+
+
 def test_the_error_prints_its_source_and_one_line_for_each_fault(tmp_path: Path) -> None:
     file = tmp_path / "p.yml"
     file.write_text("mod: observe\nport: x\n")
@@ -157,6 +205,21 @@ def test_a_file_that_cannot_be_read_is_a_fault_and_no_crash(tmp_path: Path, name
         ("lateness: 30", "lateness", "not '30': write 30s, 30m or 30h"),
         ("{watch: 30d, retention: 2d}", "retention", "2d is shorter than the watch of 30d"),
         ("mode: off", "mode", "must be enforce or observe, not 'off'"),
+        ("error_rate: 1e-320", "error_rate", "a number from 1e-09 to 0.5, not '1e-320'"),
+        ("promotion_error_rate: .nan", "promotion_error_rate", "not '.nan'"),
+        ("assignment_error_rate: 0", "assignment_error_rate", "from 1e-09 to 0.5, not '0'"),
+        ("assignment_error_rate: -0.1", "assignment_error_rate", "not '-0.1'"),
+        ("assignment_error_rate: 0.6", "assignment_error_rate", "not '0.6'"),
+        ("assignment_error_rate: rare", "assignment_error_rate", "not 'rare'"),
+        ("bake: -5m", "bake", "must be a duration from 0 to 7d, such as 90s"),
+        ("bake: 5", "bake", "write 5s, 5m or 5h"),
+        ("bake: 24h", "bake", "1d is not shorter than the watch of 1d: nothing would be judged"),
+        ("{bake: 2h, watch: 1h}", "bake", "2h is not shorter than the watch of 1h"),
+        ("fixed_rule: true", "fixed_rule", "must be a mapping (`key: value`), not 'true'"),
+        ("fixed_rule: {min_event: 5}", "fixed_rule.min_event", "did you mean min_events?"),
+        ("fixed_rule: {min_events: 0}", "fixed_rule.min_events", "from 1 to 1000000000, not '0'"),
+        ("fixed_rule: {min_events: 1e9}", "fixed_rule.min_events", "not '1e9'"),
+        ("mode: observing", "mode", "must be enforce or observe, not 'observing'; did you mean"),
         ("catalogue: no", "catalogue", "must be true or false, not 'no'"),
         ("catalogue: false", "catalogue", "names none: nothing would be judged"),
         ("cohorts: [type]", "cohorts", "type is a field of the event and no attribute"),
@@ -320,6 +383,12 @@ def test_policies_that_mean_the_same_have_the_same_digest(one: str, other: str) 
         "watch: 23h",
         "mode: observe",
         "error_rate: 0.02",
+        "assignment_error_rate: 0.01",
+        "bake: 5m",
+        "fixed_rule: {}",
+        "metrics: {api_success: {weight: 1.5}}",
+        "metrics: {price_deviation: {cap: 0.4}}",
+        "metrics: {order_throughput: {exposure: session.started}}",
         "metrics: [api_success]",
         "metrics: {api_success: {margin: 0.006}}",
         "services: {a: {owner: b}}",
