@@ -13,7 +13,7 @@ import pytest
 from analyzers.contrast.weighted import log_weighted_average
 from analyzers.fleet import e_bh, e_lond
 
-FILE = Path(__file__).with_name("fleet_vectors.json")
+FILES = [Path(__file__).with_name(name) for name in ("vectors.json", "fleet_vectors.json")]
 
 
 class Vector(msgspec.Struct, frozen=True):
@@ -29,7 +29,11 @@ class Vectors(msgspec.Struct, frozen=True):
     vectors: list[Vector]
 
 
-VECTORS = msgspec.json.decode(FILE.read_bytes(), type=Vectors).vectors
+VECTORS = [
+    vector
+    for file in FILES
+    for vector in msgspec.json.decode(file.read_bytes(), type=Vectors).vectors
+]
 
 
 def of_kind(kind: str) -> list[Any]:

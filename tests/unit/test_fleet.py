@@ -26,6 +26,7 @@ from dashboards.api import openapi
 from dashboards.snapshot import ReleaseTally, Snapshot
 from pipeline import clock, fleet_command
 from pipeline.cli import main
+from tests.integration.serving import marker, ndjson, order
 from tests.unit.answering import answering
 from tests.unit.released import MAY_21_NS, Fixed, snapshot, verdict
 from tests.unit.test_api_openapi import conforms, schema_of
@@ -73,8 +74,8 @@ def test_what_still_runs_or_is_indicative_is_listed_and_is_no_test() -> None:
 
 def test_live_findings_follow_the_order_of_the_ends_and_not_that_of_the_list() -> None:
     first, later = ended("first", 200.0, 1.0), ended("later", 200.0, 2.0)
-    for order in ([first, later], [later, first]):
-        told = fleet(order)
+    for told_as in ([first, later], [later, first]):
+        told = fleet(told_as)
         assert [(r.deployment, r.harmful_live) for r in told.releases] == [
             ("first", True), ("later", False),
         ]  # fmt: skip
@@ -282,3 +283,21 @@ def test_misuse_is_told_with_its_code(
     assert ran("fleet", "--rate", "1") == 2
     assert ran("fleet", "--url", "http://127.0.0.1:9") == 2
     assert "cannot be reached" in capsys.readouterr().err
+
+
+def test_what_a_replay_prints_is_read_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream, printed = tmp_path / "orders.ndjson", tmp_path / "replay.json"
+    end = marker(
+        type="deployment.finished",
+        id="m-2",
+        time="2026-05-21T10:00:20Z",
+        deployment="d-1",
+        outcome="ok",
+    )
+    stream.write_bytes(ndjson([marker(), *(order(n) for n in range(300)), end]))
+    assert ran("replay", str(stream), "--format", "json") == 0
+    printed.write_text(capsys.readouterr().out)
+    assert ran("fleet", "--from", str(printed)) == 0
+    assert "Of 1 release that ended, none is counted as harmful." in capsys.readouterr().out
