@@ -130,7 +130,7 @@ def poly_stitching(v: float, alpha: float, v_min: float, s: float = 1.4, eta: fl
     at = max(v, v_min)
     told = s * math.log(math.log(eta * at / v_min)) - math.log(alpha)
     told += math.log(float(special.zeta(s)) / math.log(eta) ** s)
-    return k1 * math.sqrt(at * told)
+    return float(k1 * math.sqrt(at * told))
 
 
 def cdf_band(t: float, alpha: float) -> float:

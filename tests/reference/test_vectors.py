@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from analyzers.contrast import counts, normal, proportions, ranks
+from analyzers.contrast import counts, gauge, normal, proportions, ranks
+from analyzers.contrast.assignment import Assignments
 from analyzers.contrast.tmixture import log_e_one_sided
 from analyzers.facts import Floats
 from tests.reference import any_time, fixed_horizon
@@ -41,7 +42,7 @@ class Vectors(msgspec.Struct, frozen=True):
 
 VECTORS = msgspec.json.decode(FILE.read_bytes(), type=Vectors).vectors
 USED: set[str] = set()
-AWAITED = {"e_bh", "online_e", "weighted_average_e"}  # of the fleet, which has no code yet
+OF_THE_FLEET = {"e_bh", "online_e", "weighted_average_e"}  # see test_fleet.py
 
 
 def of_kind(kind: str) -> pytest.MarkDecorator:
@@ -118,16 +119,31 @@ def test_the_score_of_counts_is_that_of_two_poisson_samples(vector: Vector) -> N
     assert peer == {name: vector.near(name) for name in vector.expected}
 
 
-# --- peers that are valid at every look ----------------------------------------------------------
+@of_kind("ar_prewhiten")
+def test_the_autoregression_of_gauges_is_that_of_statsmodels(vector: Vector) -> None:
+    series = np.array(vector.inputs["series"])
+    phi, sigma = fixed_horizon.yule_walker(series, 5)
+    for found in (phi, gauge.yule_walker(series, 5)):
+        assert found == vector.near("phi")
+        assert sigma / (1 - found.sum()) == vector.near("lrv_sd")
+    assert sigma == vector.near("sigma")
 
 
 @of_kind("srm_multinomial")
-def test_the_peer_of_splits_is_that_of_savvi(vector: Vector) -> None:
+def test_the_test_of_assignments_is_that_of_savvi(vector: Vector) -> None:
     theta, k, windows = vector.of("theta_0", "k", "window_counts")
+    ours, row = Assignments(float(k)), np.zeros(1, np.int64)
+    ours.add(np.zeros(1, np.bool_))
+    for counted, expected in zip(windows, vector.expected["log_bayes_factor"], strict=True):
+        log_e = ours.advance(row, np.array([counted], float), column(theta[1]))
+        assert log_e[0] == pytest.approx(expected, rel=vector.rtol)
     found = any_time.dirichlet_multinomial(np.cumsum(windows, axis=0), np.array(theta), k)
     assert found == vector.near("log_bayes_factor")
     running = np.minimum(np.exp(-np.maximum.accumulate(found)), 1.0)
     assert running == vector.near("running_p_value")
+
+
+# --- peers that are valid at every look ----------------------------------------------------------
 
 
 @of_kind("count_rate_ratio")
@@ -269,14 +285,6 @@ def test_the_adjustments_of_many_tests_are_those_of_statsmodels(vector: Vector) 
         assert found == vector.near(name)
 
 
-@of_kind("ar_prewhiten")
-def test_the_autoregression_is_that_of_statsmodels(vector: Vector) -> None:
-    phi, sigma = fixed_horizon.yule_walker(np.array(vector.inputs["series"]), 5)
-    assert phi == vector.near("phi")
-    assert sigma == vector.near("sigma")
-    assert sigma / (1 - phi.sum()) == vector.near("lrv_sd")
-
-
 @of_kind("hac")
 def test_the_error_of_a_correlated_mean_is_that_of_statsmodels(vector: Vector) -> None:
     series = next(v for v in VECTORS if v.id == vector.inputs["series_ref"]).inputs["series"]
@@ -321,6 +329,6 @@ def test_the_rule_of_kayenta_is_as_its_own_tests_say(vector: Vector) -> None:
 
 
 def test_every_vector_says_who_computed_it_and_is_used() -> None:
-    assert {vector.kind for vector in VECTORS} == USED | AWAITED
+    assert {vector.kind for vector in VECTORS} == USED | OF_THE_FLEET
     assert len({vector.id for vector in VECTORS}) == len(VECTORS) == 53
     assert all(vector.library for vector in VECTORS)
