@@ -16,7 +16,7 @@ import numpy as np
 from analyzers.contrast.spread import PRIOR_STRATA, Spread
 from analyzers.facts import Floats, Ints
 
-DOUBT: Final = 0.5
+DOUBT: Final = 0.25
 
 
 def phi(spread: Spread, rows: Ints) -> Floats:

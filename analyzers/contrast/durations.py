@@ -24,7 +24,7 @@ from analyzers.contrast.tails import Tails
 from analyzers.facts import Ints
 
 # Effects bet on, in standard deviations of a value's rank.
-EFFECTS: Final = (0.05, 0.12, 0.3, 0.7, 1.5)
+EFFECTS: Final = (0.06, 0.14, 0.33, 0.75, 1.6)
 _LAMBDAS: Final = np.array(EFFECTS)
 _HALF: Final = np.log(0.5)
 
@@ -35,7 +35,7 @@ class Durations:
     def __init__(self) -> None:
         self.log_harm = np.zeros(0)
         self.log_safe = np.zeros(0)
-        self._shifts = np.zeros((0, 2), np.int64)
+        self.shifts = np.zeros((0, 2), np.int64)
         self._told = np.zeros((0, 3))  # score, weight, variance: without a margin
         self._spread = Spread()
         self._harm = Starts(len(EFFECTS))
@@ -52,7 +52,7 @@ class Durations:
         # Beyond a factor of 2^127 every value is smaller than every other: as at that factor.
         shifts = np.clip(shifts, -SHIFT_MAX, SHIFT_MAX)
         count = len(shifts)
-        self._shifts = np.concatenate([self._shifts, shifts])
+        self.shifts = np.concatenate([self.shifts, shifts])
         self._told = np.concatenate([self._told, np.zeros((count, 3))])
         self.log_harm = np.concatenate([self.log_harm, np.zeros(count)])
         self.log_safe = np.concatenate([self.log_safe, np.zeros(count)])
@@ -61,7 +61,7 @@ class Durations:
 
     def advance(self, rows: Ints, strata: Strata) -> None:
         """Takes in one stratum for each of the given rows (each row at most once)."""
-        harm_shift, safe_shift = self._shifts[rows].T
+        harm_shift, safe_shift = self.shifts[rows].T
         shifted = Shifted(len(rows), strata.bin_of, strata.bin, strata.bin_counts)
         plain, plain_variance = shifted.wilcoxon(np.zeros_like(harm_shift))
         harm = shifted.score(harm_shift)
