@@ -115,7 +115,7 @@ def test_evidence_is_expected_to_be_one_at_most_for_scores_of_mean_zero() -> Non
         ("random walk", np.cumsum(np.random.default_rng(5).standard_normal(2 * PAST))),
         ("trend", np.random.default_rng(6).standard_normal(PAST) + np.arange(PAST) / 50.0),
         ("slow cycle", np.random.default_rng(7).standard_normal(1_500)
-         + 2.5 * np.sin(np.arange(1_500) / 100.0)),
+         + 0.6 * np.sin(np.arange(1_500) / 100.0)),
     ],
 )  # fmt: skip
 def test_a_past_that_may_not_be_relied_on_gives_no_coefficients(name: str, series: Floats) -> None:
