@@ -84,9 +84,10 @@ class Amounts:
         # A first stratum says what the level, the scale and the cap are, and is not bet on.
         begun = (units > 0) & ~np.isnan(cap)
         negative = values.negative()
-        cap = np.where(np.isnan(cap), CAP_TIMES * values.high(0.99), cap)
-        self._margin[rows, 0] = np.where(cap > 0, cap, np.nan)
-        cap = np.where(cap > 0, cap, 1.0)
+        if np.isnan(cap).any():
+            cap = np.where(np.isnan(cap), CAP_TIMES * values.high(0.99), cap)
+            self._margin[rows, 0] = np.where(cap > 0, cap, np.nan)
+            cap = np.where(cap > 0, cap, 1.0)
         plain, plain_variance = values.score(cap)
         values.less(np.where(relative > 0, 0.0, size), np.where(relative > 0, 1.0 + size, 1.0))
         phi = caution.phi(self._spread, rows)

@@ -23,9 +23,9 @@ class Capped:
         """``quantum`` (k,): the unit of each stratum's bucket numbers."""
         self._k, self._of = strata_count, strata.bin_of
         size = middles(strata.bin, 1.0) * quantum[self._of]
-        self._a, self._b = strata.bin_counts.T
+        self._a, self._b = np.ascontiguousarray(strata.bin_counts.T)
         self._in_a, self._in_b = np.flatnonzero(self._a), np.flatnonzero(self._b)
-        self._value = np.column_stack([size, size])
+        self._first = self._second = size
         self.units = np.column_stack([self._sum(self._a), self._sum(self._b)])
         """(k, 2) values of both arms."""
 
@@ -34,16 +34,16 @@ class Capped:
 
     def less(self, absolute: Floats, divisor: Floats) -> None:
         """Takes a margin (k,) off the second arm's values: subtracted, then divided by."""
-        self._value[:, 1] = (self._value[:, 1] - absolute[self._of]) / divisor[self._of]
+        self._second = (self._second - absolute[self._of]) / divisor[self._of]
 
     def negative(self) -> Bools:
         """Which strata have values below 0, (k,)."""
-        return np.asarray(self._sum(np.where(self._value[:, 0] < 0, 1.0, 0.0)) > 0)
+        return np.asarray(self._sum(np.where(self._first < 0, 1.0, 0.0)) > 0)
 
     def high(self, share: float) -> Floats:
         """The quantile (k,) of sizes in the arm that has more values; of all values but 0 in both
         arms where that is 0; 0 where there are none."""
-        size = np.abs(self._value[:, 0])
+        size = np.abs(self._first)
         order = np.lexsort((size, self._of))
         more = self.units[:, 1] > self.units[:, 0]
         mine = np.where(more[self._of], self._b, self._a)[order]
@@ -55,8 +55,8 @@ class Capped:
     def _cut(self, cap: Floats) -> tuple[Floats, Floats]:
         bound = cap[self._of]
         return (
-            np.clip(self._value[:, 0], -bound, bound),
-            np.clip(self._value[:, 1], -bound, bound),
+            np.maximum(np.minimum(self._first, bound), -bound),
+            np.maximum(np.minimum(self._second, bound), -bound),
         )
 
     def weight(self) -> Floats:
@@ -66,21 +66,24 @@ class Capped:
 
     def level(self, cap: Floats) -> tuple[Floats, Floats, Floats]:
         """Number, mean and variance of both arms' capped values together, each (k,)."""
-        a, b = self._cut(cap)
-        n = np.maximum(self.units.sum(axis=1), 1.0)
-        mean = (self._sum(self._a * a) + self._sum(self._b * b)) / n
+        return self._level(*self._cut(cap))
+
+    def _level(self, a: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
+        n = self.units.sum(axis=1)
+        some = np.maximum(n, 1.0)
+        mean = self._sum(self._a * a + self._b * b) / some
         off = mean[self._of]
-        square = self._sum(self._a * (a - off) ** 2) + self._sum(self._b * (b - off) ** 2)
-        return self.units.sum(axis=1), mean, square / n
+        square = self._sum(self._a * (a - off) ** 2 + self._b * (b - off) ** 2)
+        return n, mean, square / some
 
     def score(self, cap: Floats) -> tuple[Floats, Floats]:
         """The second arm's sum less what it is expected to be given both arms' values together,
         and its permutation variance, each (k,); 0 and 0 where one arm is empty."""
-        _, b = self._cut(cap)
-        n, mean, variance = self.level(cap)
+        a, b = self._cut(cap)
+        n, mean, variance = self._level(a, b)
         na, nb = self.units.T
         told = (na > 0) & (nb > 0)
-        score = self._sum(self._b * (b - mean[self._of]))
+        score = self._sum(self._b * b) - nb * mean
         spread = na * nb / np.maximum(n - 1.0, 1.0) * variance
         return np.where(told, score, 0.0), np.where(told, spread, 0.0)
 
@@ -108,13 +111,14 @@ class Capped:
     def _products(
         self, bet_a: Floats, bet_b: Floats, level: Floats, a: Floats, b: Floats
     ) -> Floats:
-        logs = []
         of_a, of_b = self._of[self._in_a], self._of[self._in_b]
-        off_a, off_b = a - level[of_a], b - level[of_b]  # of occupied buckets only
-        for place in range(bet_a.shape[1]):
-            first = self._a[self._in_a] * np.log1p(-bet_a[of_a, place] * off_a)
-            second = self._b[self._in_b] * np.log1p(bet_b[of_b, place] * off_b)
-            logs.append(np.bincount(of_a, first, self._k) + np.bincount(of_b, second, self._k))
+        many_a, many_b = self._a[self._in_a], self._b[self._in_b]
+        off_a, off_b = level[of_a] - a, b - level[of_b]  # of occupied buckets only
+        logs = []
+        for first, second in zip(bet_a.T.copy(), bet_b.T.copy(), strict=True):
+            mine = np.bincount(of_a, many_a * np.log1p(first[of_a] * off_a), self._k)
+            mine += np.bincount(of_b, many_b * np.log1p(second[of_b] * off_b), self._k)
+            logs.append(mine)
         return np.column_stack(logs)
 
 
