@@ -2,9 +2,10 @@
 
 Bets on ranks or on bounded values are exact for independent units from the first stratum on; units
 that come in clusters are not independent, and ``spread.py`` learns that only with time. So at first
-a stratum is believed to vary half as much again as independent units would; twenty strata's worth
-of that belief. Clusters of five with an intraclass correlation of 0.2 raise 8 % false alarms at
-5 % without it; for independent units it costs a tenth to a quarter of the delay.
+a stratum is believed to vary a quarter more than independent units would; twenty strata's worth of
+that belief. With clusters of five of intraclass correlation 0.2, 7.8 % of untouched durations were
+called harmful at 5 % without it and 3.6 % with it; a tenth slower is found after 15 windows of 50
+an arm instead of 12.
 """
 
 from __future__ import annotations
