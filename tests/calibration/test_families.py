@@ -1,0 +1,172 @@
+"""Every family alone, on streams that are untouched and on streams that are not: false alarms at
+most as promised, and delays near those of a test that knew when to look.
+
+Rows are replications, so that a thousand of them take seconds; seeds are fixed.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.calibration import experiments, peers, tables
+from tests.calibration.paths import Paths, of_durations, of_gauges, of_proportions
+from tests.calibration.streams import Counted, Failing, Level, Timed
+from tests.reference import fixed_horizon
+
+pytestmark = pytest.mark.slow
+
+ALPHA = tables.ALPHA
+RUNS = 1_000
+LOOKS = 200
+
+
+def assert_kept(paths: Paths, title: str) -> None:
+    """At most the rate and two Monte Carlo standard errors, for harm and safety, at two levels."""
+    runs = paths.harm.shape[1]
+    for level in (0.05, 0.01):
+        allowed = level + 2.0 * math.sqrt(level * (1.0 - level) / runs)
+        for safe in (False, True):
+            rate = paths.rate(level, safe=safe)
+            what = "safe" if safe else "harm"
+            assert rate <= allowed, f"{title}: {what} {rate:.3f} of {runs} runs at {level}"
+
+
+LEARNS_LATE = pytest.mark.xfail(
+    reason="the dispersion of counts is believed to be 1 for twenty strata, and bets are lost to it"
+)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [pytest.param(t, marks=[LEARNS_LATE] if "Fano" in t else []) for t in tables.COUNTS],
+)
+def test_counts_that_do_not_differ_raise_no_more_alarms_than_promised(title: str) -> None:
+    assert_kept(tables.counts(tables.COUNTS[title], RUNS), title)
+
+
+@pytest.mark.parametrize("title", tables.PROPORTIONS)
+def test_proportions_that_do_not_differ_raise_no_more_alarms_than_promised(title: str) -> None:
+    assert_kept(tables.proportions(tables.PROPORTIONS[title], RUNS), title)
+
+
+@pytest.mark.parametrize("title", tables.DURATIONS)
+def test_durations_that_do_not_differ_raise_no_more_alarms_than_promised(title: str) -> None:
+    assert_kept(of_durations(tables.DURATIONS[title], 250, LOOKS), title)
+
+
+@pytest.mark.parametrize("title", tables.GAUGES)
+def test_gauges_that_do_not_differ_raise_no_more_alarms_than_promised(title: str) -> None:
+    assert_kept(of_gauges(tables.GAUGES[title], RUNS, LOOKS), title)
+
+
+# --- power ---------------------------------------------------------------------------------------
+
+EFFECT_RUNS = 400
+
+
+def assert_soon(paths: Paths, oracle: float) -> None:
+    """Half are found within 1.25 times, four in five within 2.1 times what the one-look test needs
+    that knows the effect and is right four times in five."""
+    delays = paths.delays(ALPHA)
+    assert np.median(delays) <= 1.25 * oracle, (float(np.median(delays)), oracle)
+    assert np.quantile(delays, 0.8, method="lower") <= 2.1 * oracle
+
+
+def test_a_tenth_of_the_orders_lost_is_found_soon() -> None:
+    stream = Counted(ratio=1 / 0.9)
+    oracle = peers.count_oracle(stream.rate, 0.5, stream.ratio, ALPHA)
+    assert_soon(tables.counts(stream, EFFECT_RUNS), oracle)
+
+
+@pytest.mark.xfail(reason="half are found after 117 windows, 1.34 times the oracle's 87")
+def test_two_points_more_of_failures_are_found_soon() -> None:
+    stream = Failing(points=0.02)
+    oracle = peers.proportion_oracle(stream.rate, 0.5, stream.base, stream.points, ALPHA)
+    assert_soon(of_proportions(*stream.drawn(EFFECT_RUNS, LOOKS)), oracle)
+
+
+def test_counts_are_found_about_as_soon_as_by_the_test_that_relies_on_poisson() -> None:
+    stream = Counted(ratio=1 / 0.9)
+    counts = stream.drawn(EFFECT_RUNS, LOOKS)
+    theirs = float(np.median(peers.savvi(counts, 0.5, ALPHA)))
+    assert np.median(tables.counts(stream, EFFECT_RUNS).delays(ALPHA)) <= 1.15 * theirs
+
+
+@pytest.mark.xfail(reason="half are found within 21 windows: bets on ranks start with some doubt")
+def test_durations_ten_percent_longer_are_found_within_twenty_windows() -> None:
+    delays = of_durations(Timed(factor=1.1), 200, 60).delays(ALPHA)
+    assert np.median(delays) <= 20.0
+
+
+def test_what_moves_both_arms_alike_delays_no_gauge_while_it_blinds_kayenta() -> None:
+    stream = Level(effect=1.0, common=20.0)
+    ours = np.median(of_gauges(stream, EFFECT_RUNS, LOOKS).delays(ALPHA))
+    theirs = np.median(peers.kayenta(stream.drawn(100, LOOKS)))
+    assert 2.0 * ours <= theirs
+
+
+# --- a whole deployment --------------------------------------------------------------------------
+
+
+@cache
+def deployments(worst: float) -> tables.Deployments:
+    return tables.deployments(300, worst=worst)
+
+
+def test_a_deployment_of_twenty_metrics_keeps_both_rates() -> None:
+    """Nothing worse: no rollback. One metric at its margin of half a standard deviation: no
+    promotion."""
+    for worst, found in ((0.0, deployments(0.0).rollback), (0.5, deployments(0.5).promoted)):
+        wrong = float(np.isfinite(found).mean())
+        assert wrong <= ALPHA + 2.0 * math.sqrt(ALPHA * (1.0 - ALPHA) / 300), (worst, wrong)
+
+
+def test_nearly_all_neutral_deployments_are_promoted() -> None:
+    """A likelihood ratio that knew the truth would promote 84 % of them within 100 windows,
+    and 99.9 % within 200."""
+    promoted = deployments(0.0).promoted
+    assert (promoted <= 100).mean() >= 0.8
+    assert (promoted <= 200).mean() >= 0.95
+
+
+# --- peers, so that the tables compare with what they claim to ---------------------------------
+
+
+def test_rules_for_one_look_alarm_far_too_often_when_they_are_looked_at_again() -> None:
+    counts = Counted().drawn(RUNS, LOOKS)
+    assert np.isfinite(peers.count_z(counts, 0.5, ALPHA)).mean() > 0.3
+    assert np.isfinite(peers.savvi(counts, 0.5, ALPHA)).mean() <= ALPHA
+    batchy = Counted(fano=5.0).drawn(RUNS, LOOKS)
+    assert np.isfinite(peers.savvi(batchy, 0.5, ALPHA)).mean() > 0.5
+    values = Level(0.9).drawn(60, LOOKS)
+    assert np.isfinite(peers.kayenta(values)).mean() > 0.8
+
+
+def test_a_one_look_test_at_the_oracles_time_is_right_four_times_in_five() -> None:
+    oracle = peers.count_oracle(40.0, 0.5, 1 / 0.9, ALPHA)
+    counts = Counted(ratio=1 / 0.9).drawn(RUNS, 144).sum(axis=2)  # a whole day of rates
+    assert counts.mean() == pytest.approx(40.0 * (1 + 1 / 0.9) / 2, rel=0.01)
+    drawn = Counted(ratio=1 / 0.9).drawn(4 * RUNS, 144)[: round(oracle)].sum(axis=0)
+    z = fixed_horizon.share_z(drawn[:, 0], drawn[:, 1], 0.5)
+    mean = drawn.sum(axis=1).mean() / (round(oracle) * 40.0 * (1 + 1 / 0.9) / 2)
+    # The first windows of the day are fuller than its mean: so much more power.
+    power = stats.norm.cdf(math.sqrt(mean) * (1.645 + 0.842) - 1.645)
+    assert (z >= 1.645).mean() == pytest.approx(power, abs=0.02)
+
+
+# --- real experiments ----------------------------------------------------------------------------
+
+
+def test_experiments_that_show_nothing_at_their_end_raise_no_alarm_on_the_way(
+    shared: Path,
+) -> None:
+    told = experiments.alarms(experiments.streams(shared / experiments.FILE), null=True)
+    assert told.streams >= 100
+    assert told.ours < 0.05
+    assert told.repeated > 0.25
