@@ -7,10 +7,10 @@ Values and their summary only; trials are made in ``trial.py``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 from typing import Final, Literal, TypeAlias
 
 import msgspec
+import numpy as np
 from scipy.special import betaincinv
 
 from analyzers.injury import HARM_MARGINS
@@ -171,8 +171,8 @@ def _metric(
         harm=harm_text(metric) if mine else "",
         power=rate(len(hits), len(mine)) if mine else None,
         rolled_back=rate(sum(trial.rolled_back for trial in mine), len(mine)) if mine else None,
-        median_seconds=float(median(one.seconds for one in hits)) if hits else None,
-        median_events=float(median(one.events for one in hits)) if hits else None,
+        median_seconds=float(np.median([one.seconds for one in hits])) if hits else None,
+        median_events=float(np.median([one.events for one in hits])) if hits else None,
     )
 
 

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from analyzers.audit import Rate
 from analyzers.facts import NS_PER_S
 from analyzers.verdict import ACTIONS, STATUSES, Reason
 from dashboards.instruments import (
@@ -193,6 +194,35 @@ _OF_RELEASE: Final[Mapping[str, Callable[[Release], Iterator[Sample]]]] = {
 }
 
 
+def _false_alarms(snapshot: Snapshot) -> list[Sample]:
+    audited = snapshot.audit
+    services = [] if audited is None else audited.audit.services
+    found: list[Sample] = []
+    for one in services:
+        whose = (one.environment, one.service)
+        found += _bounds((*whose, "all"), one.false_alarms)
+        for metric in one.metrics:
+            found += _bounds((*whose, metric.metric), metric.false_alarms)
+    return found
+
+
+def _power(snapshot: Snapshot) -> list[Sample]:
+    audited = snapshot.audit
+    services = [] if audited is None else audited.audit.services
+    return [
+        sample
+        for one in services
+        for metric in one.metrics
+        if metric.power is not None
+        for sample in _bounds((one.environment, one.service, metric.metric), metric.power)
+    ]
+
+
+def _bounds(labels: Labels, rate: Rate) -> list[Sample]:
+    bounds = (("low", rate.low), ("estimate", rate.share), ("high", rate.high))
+    return [((*labels, bound), value) for bound, value in bounds]
+
+
 def _single(value: float | None) -> list[Sample]:
     return [] if value is None else [((), float(value))]
 
@@ -228,6 +258,10 @@ _PLAIN: Final[Mapping[str, Callable[[Snapshot], list[Sample]]]] = {
     "rejected_total": lambda s: [
         ((reason,), float(count)) for reason, count in sorted(s.rejected_by_reason.items())
     ],
+    "audit_false_alarm_ratio": _false_alarms,
+    "audit_power_ratio": _power,
+    "audit_promised_ratio": lambda s: _single(s.audit.audit.error_rate if s.audit else None),
+    "audit_timestamp_seconds": lambda s: _single(s.audit.finished_s if s.audit else None),
     "stream_timestamp_seconds": lambda s: _seconds(s.now_ns),
     "watermark_timestamp_seconds": lambda s: _seconds(s.watermark_ns),
     "stream_quiet_seconds": lambda s: _single(s.quiet_s),

@@ -15,6 +15,7 @@ SERIES_LIMIT: Final = 10_000
 WORST_SEGMENTS: Final = 5
 
 _RELEASE: Final = ("deployment", "service", "version", "environment")
+_AUDITED: Final = ("environment", "service", "metric", "bound")
 _EVIDENCE: Final = ("deployment", "service", "environment", "metric", "segment")
 
 
@@ -45,6 +46,7 @@ def _histogram(name: str, text: str) -> Instrument:
 _ONE: Final = "one series"
 _SOURCES: Final = "the configured sources"
 _NEWEST: Final = f"newest releases first, all metrics together {SERIES_LIMIT} series"
+_BIGGEST: Final = "the 20 services with most events, and their metrics"
 
 INSTRUMENTS: Final = (
     # Releases.
@@ -149,6 +151,32 @@ INSTRUMENTS: Final = (
         "the kinds that plimsoll knows",
         "1",
     ),
+    # The nightly self-audit.
+    _gauge(
+        "audit_false_alarm_ratio",
+        _AUDITED,
+        "Share of placebo deployments that were called harm in the last self-audit, by the "
+        "policy's rule (metric 'all') or by a metric alone: the estimate, and the low and high end "
+        "of its 95 % interval.",
+        _BIGGEST,
+        "1",
+    ),
+    _gauge(
+        "audit_power_ratio",
+        _AUDITED,
+        "Share of injected harms of two margins that a metric found in the last self-audit: the "
+        "estimate, and the low and high end of its 95 % interval.",
+        _BIGGEST,
+        "1",
+    ),
+    _gauge(
+        "audit_promised_ratio",
+        (),
+        "The rate of false rollbacks that the audited policy promises to stay below.",
+        _ONE,
+        "1",
+    ),
+    _gauge("audit_timestamp_seconds", (), "When the last self-audit was finished.", _ONE, "s"),
     # Time.
     _gauge(
         "stream_timestamp_seconds",

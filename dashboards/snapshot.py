@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
+from analyzers.audit import Audit
 from analyzers.facts import Marker
 from analyzers.verdict import Verdict
 
@@ -125,6 +126,14 @@ class Vitals:
 
 
 @dataclass(frozen=True, slots=True)
+class Audited:
+    """The newest self-audit, and when it was finished, in seconds since 1970 UTC."""
+
+    finished_s: float
+    audit: Audit
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The committed state as of its last commit, and the vital signs as of now.
 
@@ -143,6 +152,7 @@ class Snapshot:
     now_ns: int | None = None
     quiet_s: float | None = None
     vitals: Vitals = Vitals()
+    audit: Audited | None = None
 
 
 class Reader(Protocol):

@@ -54,9 +54,8 @@ def _watch(_ctx: click.Context, _param: click.Parameter, value: str | None) -> i
 @click.command(
     epilog="""\b
 Examples:
-  plimsoll audit orders.ndjson
   plimsoll audit --state /var/lib/plimsoll --config plimsoll.yml --watch 7d
-  plimsoll audit 2026-05-*.ndjson.gz --by customer --format json
+  plimsoll audit orders.ndjson.gz --by customer --format json
 """
 )
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from pipeline import cli_fleet, cli_keeping
+from pipeline import audit_command, cli_fleet, cli_keeping
 
 if TYPE_CHECKING:
     from analyzers.verdict import Verdict
@@ -99,8 +99,9 @@ def cli() -> None:
     """
 
 
-for _command in (cli_fleet.fleet, cli_keeping.backup, cli_keeping.rejects, cli_keeping.restore):
+for _command in (audit_command.audit, cli_fleet.fleet, cli_keeping.backup, cli_keeping.rejects):
     cli.add_command(_command)
+cli.add_command(cli_keeping.restore)
 
 
 _CONFIG = click.option(

@@ -11,7 +11,7 @@ import hashlib
 import ipaddress
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +37,7 @@ from dashboards.channels.alertmanager import Alertmanager
 from dashboards.channels.webhook import Webhook
 from dashboards.outbox import Channel, Delivered, deliver_due, keep_delivering
 from pipeline import clock, config
+from pipeline.audit_nightly import Child, Nightly, WithAudit
 from pipeline.config.settings import Channel as Destination
 from pipeline.config.settings import Settings
 from pipeline.embedded import Engine, EngineError
@@ -77,6 +78,7 @@ def configured(
         raise WiringError(str(error)) from error
     return replace(
         found,
+        written=path,
         state=found.state if state is None else state,
         host=found.host if host is None else host,
         port=found.port if port is None else port,
@@ -153,7 +155,13 @@ def address(listener: socket.socket) -> str:
 
 
 def application(
-    engine: Engine, intake: Intake, otlp: Door, rejects: Rejects, *, version: str
+    engine: Engine,
+    intake: Intake,
+    otlp: Door,
+    rejects: Rejects,
+    nightly: Nightly | None = None,
+    *,
+    version: str,
 ) -> ASGIApp:
     """Every HTTP face of the daemon."""
     app = Starlette(
@@ -165,7 +173,7 @@ def application(
             *fleet.routes(engine),
             *page_data.routes(engine, engine.evidence, version=version),
             *probes.routes(engine, version=version),
-            *exposition.routes(engine, version=version),
+            *exposition.routes(WithAudit(engine, nightly), version=version),
             *openapi.routes(ALL_OPERATIONS, version=version),
             *page.routes(),
         ],
@@ -230,6 +238,24 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
+def _nightly(given: Settings, say: Say) -> Nightly | None:
+    """The audit of every night, where one is asked for."""
+    if given.audit_at_s is None:
+        return None
+    child = Child(given.state, given.written)
+    return Nightly(
+        given.state, given.audit_at_s, child, now=clock.wall_time, pause=asyncio.sleep, say=say
+    )
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancels tasks that would go on for ever, and waits for their end."""
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError):  # it is we who cancelled it
+            await task
+
+
 async def _serve(
     given: Settings, checkpoint: Checkpoint, listener: socket.socket, *, version: str, say: Say
 ) -> None:
@@ -257,9 +283,10 @@ async def _serve(
         sources=reading,
     )
     rejects = Rejects(room, checkpoint, form_of(given.sources), now_s=clock.monotonic_s)
+    nightly = _nightly(given, say)
     server = _Server(
         uvicorn.Config(
-            application(engine, intake, otlp, rejects, version=version),
+            application(engine, intake, otlp, rejects, nightly, version=version),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -281,15 +308,15 @@ async def _serve(
     running.add_done_callback(lambda _: server.end())
     async with httpx.AsyncClient() as client:
         ways = channels(given.alerts, client)
-        delivering = asyncio.create_task(_deliver(checkpoint, ways, say), name="delivery")
+        beside = [asyncio.create_task(_deliver(checkpoint, ways, say), name="delivery")]
+        if nightly is not None:
+            beside.append(asyncio.create_task(nightly.run(), name="audit"))
         # 3. Serve until one of them ends it; the last answers go out here.
         async with _grpc(given, otlp, say):
             await server.serve(sockets=[listener])
         # 4. What was taken in before the end has its turn.
         engine.stop()
-        delivering.cancel()
-        with suppress(asyncio.CancelledError):  # it is we who cancelled it
-            await delivering
+        await _ended(beside)
         await running
         # 5. What can be told at once is told; the rest waits in the outbox for the next start.
         with suppress(TimeoutError):

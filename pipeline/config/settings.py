@@ -81,6 +81,8 @@ class Settings:
     otlp: OtlpSettings = field(default_factory=OtlpSettings)
     webhooks: WebhookSecrets | None = None  # None: no signature is asked for
     deduplication: Deduplication = field(default_factory=Deduplication)
+    written: Path | None = None  # the file that all this stands in, where it is one
+    audit_at_s: int | None = None  # seconds after midnight UTC; None: no nightly audit
 
     @property
     def exposed(self) -> bool:
@@ -274,9 +276,15 @@ UNKNOWN_SERVICES: Final = Key(
     "accept",
     "What happens to events of services that neither `services:` nor a metric names.",
 )
+AUDIT: Final = Key(
+    "audit",
+    text(5, form="a time of day in UTC such as 02:30", pattern=r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"),
+    "never",
+    "When the daemon audits itself each day, as `plimsoll audit` does, and publishes the result.",
+)
 DAEMON_KEYS: Final[tuple[Key[Any], ...]] = (
     LISTEN, LISTEN_PORT, INSECURE, STATE, ALERTS, UNKNOWN_SERVICES, SOURCES, OTLP, WEBHOOKS,
-    DEDUPLICATION,
+    DEDUPLICATION, AUDIT,
 )  # fmt: skip
 
 
@@ -298,11 +306,21 @@ def settings(top: Section, policy: Policy, *, folder: Path, env: Mapping[str, st
         otlp=otlp,
         webhooks=webhook_secrets(top),
         deduplication=deduplication(top),
+        audit_at_s=_audit_at_s(top),
     )
     named = policy.services or any(metric.services for metric in policy.metrics)
     if found.unknown_services == "reject" and not named:
         top.fault(UNKNOWN_SERVICES, "is reject and `services:` names none: all would be rejected")
     return found
+
+
+def _audit_at_s(top: Section) -> int | None:
+    """When the nightly audit begins, in seconds after midnight UTC."""
+    written = AUDIT.of(top)
+    if written is None:
+        return None
+    hours, minutes = written.split(":")
+    return int(hours) * 3600 + int(minutes) * 60
 
 
 def _state(env: Mapping[str, str]) -> Path:

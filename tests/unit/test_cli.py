@@ -35,8 +35,8 @@ def test_only_commands_that_exist_are_listed(capsys: pytest.CaptureFixture[str])
     assert code_of("--help") == 0
     listed = re.findall(r"^  ([a-z]+)  ", capsys.readouterr().out, re.MULTILINE)
     assert listed == [
-        "backup", "check", "demo", "fleet", "mark", "rejects", "replay", "restore", "serve",
-        "verdict",
+        "audit", "backup", "check", "demo", "fleet", "mark", "rejects", "replay", "restore",
+        "serve", "verdict",
     ]  # fmt: skip
 
 
