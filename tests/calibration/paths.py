@@ -1,24 +1,24 @@
-"""Evidence along simulated streams, look by look: our families, and the peers beside them.
+"""Evidence of our families along simulated streams, look by look.
 
-A path is (looks, runs). Ours are log e-values; peers that give a z are turned into log e-values'
-place by ``crossing``: whether and when a rule first alarms is all that a table compares.
+A path is (looks, runs) log e-values. Of peers (``peers.py``) only the first alarm is of interest.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import stats
 
+from analyzers.contrast.amounts import Amounts
 from analyzers.contrast.counts import Counts
 from analyzers.contrast.durations import Durations
 from analyzers.contrast.gauge import Gauges, coefficients
 from analyzers.contrast.proportions import Proportions
-from analyzers.contrast.strata import Strata
+from analyzers.contrast.ratio import Ratios
+from analyzers.contrast.strata import Family, Strata
 from analyzers.facts import Bools, Floats, Ints
 from tests.calibration.streams import Level, Timed, binned
 
@@ -71,9 +71,7 @@ def strata(
     )
 
 
-def _walked(
-    family: Counts | Proportions | Durations, rounds: Iterator[Strata], looks: int
-) -> Paths:
+def _walked(family: Family, rounds: Iterator[Strata], looks: int) -> Paths:
     n = len(family)
     rows, harm, safe = np.arange(n), np.zeros((looks, n)), np.zeros((looks, n))
     for look, told in enumerate(rounds):
@@ -103,14 +101,29 @@ def of_durations(stream: Timed, runs: int, looks: int, shift: int = 0) -> Paths:
     """Ours on durations, at a margin of so many buckets."""
     family = Durations()
     family.add(np.full(runs, shift), np.full(runs, shift))
+    return _walked(family, _of_values(stream, runs, looks), looks)
 
-    def rounds() -> Iterator[Strata]:
-        for of, arm, value in stream.windows(runs, looks):
-            at, number, counts = binned(of, arm, value)
-            units = np.bincount(of * 2 + arm, minlength=2 * runs).reshape(-1, 2).astype(float)
-            yield strata(units, bins=(at, number, counts))
 
-    return _walked(family, rounds(), looks)
+def of_amounts(stream: Timed, runs: int, looks: int) -> Paths:
+    """Ours on the same values as amounts, capped where the first stratum says."""
+    family, zero = Amounts(), np.zeros(runs)
+    family.add(np.full(runs, np.nan), zero, zero == 0.0, zero + 1.0)
+    return _walked(family, _of_values(stream, runs, looks), looks)
+
+
+def of_ratios(stream: Timed, runs: int, looks: int) -> Paths:
+    """Ours on the sum of the same values over their number."""
+    family, zero = Ratios(), np.zeros(runs)
+    family.add(zero, zero == 0.0)
+    return _walked(family, _of_values(stream, runs, looks), looks)
+
+
+def _of_values(stream: Timed, runs: int, looks: int) -> Iterator[Strata]:
+    for of, arm, value in stream.windows(runs, looks):
+        place = of * 2 + arm
+        units = np.bincount(place, minlength=2 * runs).reshape(-1, 2).astype(np.float64)
+        total = np.bincount(place, value, 2 * runs).reshape(-1, 2)
+        yield strata(units, total=np.asarray(total, np.float64), bins=binned(of, arm, value))
 
 
 def of_gauges(stream: Level, runs: int, looks: int, *, past: int = 1_200) -> Paths:
@@ -127,25 +140,3 @@ def of_gauges(stream: Level, runs: int, looks: int, *, past: int = 1_200) -> Pat
         family.advance(np.arange(runs), strata(units, total=value), np.full(runs, look))
         harm[look], safe[look] = family.log_harm, family.log_safe
     return Paths(harm, safe)
-
-
-# --- peers ---------------------------------------------------------------------------------------
-
-
-def repeated(z: Floats, alpha: float) -> Bools:
-    """Alarms of a two-sided z test that is looked at again and again."""
-    return np.asarray(np.abs(z) >= stats.norm.isf(alpha / 2))
-
-
-def grown(values: Floats, kernel: Callable[[Floats, Floats], Bools], looks: range) -> Floats:
-    """First alarms of a rule that takes all windows so far of both arms, (runs, n) each, and is
-    asked at some looks."""
-    found = np.full(values.shape[1], NEVER)
-    for look in looks:
-        waiting = np.flatnonzero(np.isinf(found))
-        if not len(waiting):
-            break
-        seen = values[:look, waiting]
-        alarm = kernel(seen[..., 0].T, seen[..., 1].T)
-        found[waiting[alarm]] = look
-    return found

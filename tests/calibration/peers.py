@@ -54,11 +54,13 @@ def count_oracle(rate: float, share: float, ratio: float, alpha: float) -> float
     """Windows that the one-look z test needs to find a known ratio four times in five."""
     theta = share * ratio / (share * ratio + 1.0 - share)
     events = rate * (1.0 - share + share * ratio)
-    return _windows((theta - share) / math.sqrt(share * (1.0 - share)) * math.sqrt(events), alpha)
+    return windows_needed(
+        (theta - share) / math.sqrt(share * (1.0 - share)) * math.sqrt(events), alpha
+    )
 
 
-def _windows(effect: float, alpha: float) -> float:
-    """The same for scores with a mean of ``effect`` standard deviations a window."""
+def windows_needed(effect: float, alpha: float) -> float:
+    """Windows that the one-look z test needs, as above, for scores with a mean of ``effect`` standard deviations a window."""
     return float(((stats.norm.isf(alpha) + stats.norm.isf(0.2)) / effect) ** 2)
 
 
@@ -89,7 +91,7 @@ def haenszel(units: Floats, bad: Floats, alpha: float) -> Floats:
 def proportion_oracle(rate: float, share: float, base: float, points: float, alpha: float) -> float:
     """As ``count_oracle``, for a known difference in points."""
     p = base + share * points
-    return _windows(points * math.sqrt(rate * share * (1.0 - share) / (p * (1.0 - p))), alpha)
+    return windows_needed(points * math.sqrt(rate * share * (1.0 - share) / (p * (1.0 - p))), alpha)
 
 
 # --- durations -----------------------------------------------------------------------------------

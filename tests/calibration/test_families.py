@@ -7,6 +7,7 @@ Rows are replications, so that a thousand of them take seconds; seeds are fixed.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,14 @@ import pytest
 from scipy import stats
 
 from tests.calibration import experiments, peers, tables
-from tests.calibration.paths import Paths, of_durations, of_gauges, of_proportions
+from tests.calibration.paths import (
+    Paths,
+    of_amounts,
+    of_durations,
+    of_gauges,
+    of_proportions,
+    of_ratios,
+)
 from tests.calibration.streams import Counted, Failing, Level, Timed
 from tests.reference import fixed_horizon
 
@@ -60,6 +68,14 @@ def test_durations_that_do_not_differ_raise_no_more_alarms_than_promised(title: 
     assert_kept(of_durations(tables.DURATIONS[title], 250, LOOKS), title)
 
 
+@pytest.mark.parametrize("title", ["equal", "weather", "canary 10 %"])
+@pytest.mark.parametrize("family", [of_amounts, of_ratios])
+def test_sums_of_values_that_do_not_differ_raise_no_more_alarms_than_promised(
+    family: Callable[[Timed, int, int], Paths], title: str
+) -> None:
+    assert_kept(family(tables.DURATIONS[title], 150, LOOKS), title)
+
+
 @pytest.mark.parametrize("title", tables.GAUGES)
 def test_gauges_that_do_not_differ_raise_no_more_alarms_than_promised(title: str) -> None:
     assert_kept(of_gauges(tables.GAUGES[title], RUNS, LOOKS), title)
@@ -89,6 +105,11 @@ def test_two_points_more_of_failures_are_found_soon() -> None:
     stream = Failing(points=0.02)
     oracle = peers.proportion_oracle(stream.rate, 0.5, stream.base, stream.points, ALPHA)
     assert_soon(of_proportions(*stream.drawn(EFFECT_RUNS, LOOKS)), oracle)
+
+
+def test_half_a_standard_deviation_of_a_gauge_is_found_soon() -> None:
+    paths = of_gauges(Level(effect=0.5), EFFECT_RUNS, LOOKS)
+    assert_soon(paths, peers.windows_needed(0.5 / math.sqrt(2.0), ALPHA))
 
 
 def test_counts_are_found_about_as_soon_as_by_the_test_that_relies_on_poisson() -> None:
