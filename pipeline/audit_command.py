@@ -258,8 +258,9 @@ def _show_service(console: Console, one: ServiceAudit, found: Audit) -> None:
     blamed = [_alarms(m) for m in one.metrics]
     console.print(_table("false alarms", ("measured", "fixed rule", "repeated test"), blamed))
     harmed = [_found(m) for m in one.metrics if m.power is not None]
-    columns = ("harm", "found", "rolled back", "after", "events")
-    console.print(_table("harm done", columns, harmed))
+    if harmed:
+        columns = ("harm", "found", "rolled back", "after", "events")
+        console.print(_table("harm done", columns, harmed))
     for advice in one.advice:
         console.print(f"- {advice}")
     console.print()
