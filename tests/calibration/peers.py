@@ -60,7 +60,7 @@ def count_oracle(rate: float, share: float, ratio: float, alpha: float) -> float
 
 
 def windows_needed(effect: float, alpha: float) -> float:
-    """Windows that the one-look z test needs, as above, for scores with a mean of ``effect`` standard deviations a window."""
+    """As above, for scores with a mean of ``effect`` standard deviations a window."""
     return float(((stats.norm.isf(alpha) + stats.norm.isf(0.2)) / effect) ** 2)
 
 
