@@ -19,17 +19,19 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.contrast import caution
 from analyzers.contrast.bets import Held, Starts
 from analyzers.contrast.capped import Capped
 from analyzers.contrast.spread import Spread
-from analyzers.contrast.strata import Strata, Told
+from analyzers.contrast.strata import Strata, Told, blocks
 from analyzers.facts import Bools, Floats, Ints
 
 # Effects bet on, in standard deviations of a capped value.
 EFFECTS: Final = (0.06, 0.2, 0.6, 2.0)
 _EFFECTS: Final = np.array(EFFECTS)
 STAKE: Final = 0.9
+# So many strata's worth of belief that values hang together a little (as in ``durations.py``).
+BELIEVED: Final = 1.3
+BELIEF_STRATA: Final = 8.0
 _MEMORY: Final = 4_000.0  # units that the level and the scale remember
 # The cap that nobody declared: so many times the largest but one in a hundred.
 CAP_TIMES: Final = 2.0
@@ -78,6 +80,10 @@ class Amounts:
 
     def advance(self, rows: Ints, strata: Strata) -> None:
         """Takes in one stratum for each of the given rows (each row at most once)."""
+        for some, part in blocks(rows, strata):
+            self._advance(some, part)
+
+    def _advance(self, rows: Ints, strata: Strata) -> None:
         cap, size, relative, quantum = self._margin[rows].T
         values = Capped(len(rows), strata, quantum)
         units, mean, variance, below = self._past[rows].T
@@ -90,7 +96,7 @@ class Amounts:
             cap = np.where(cap > 0, cap, 1.0)
         plain, plain_variance = values.score(cap)
         values.less(np.where(relative > 0, 0.0, size), np.where(relative > 0, 1.0 + size, 1.0))
-        phi = caution.phi(self._spread, rows)
+        phi = self._spread.factor(rows, BELIEVED, BELIEF_STRATA)
         told = begun & (plain_variance > 0)
         standard = plain / np.sqrt(np.where(told, plain_variance, 1.0))
         self._spread.advance(rows, standard, told)

@@ -7,10 +7,16 @@ only, never by what it shows, which keeps the test valid.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
-from analyzers.contrast.tmixture import log_e
+from analyzers.contrast.tmixture import both_sides
 from analyzers.facts import Bools, Floats, Ints
+
+_COLUMNS: Final = (
+    "score", "variance", "open", "total", "square", "closed", "log_e", "log_less",
+)  # fmt: skip
 
 
 class Batches:
@@ -25,10 +31,11 @@ class Batches:
         self.square = np.zeros((0, columns))
         self.closed = np.zeros(0)
         self.log_e = np.zeros((0, columns))
+        self.log_less = np.zeros((0, columns))
 
     def add(self, count: int) -> None:
         """As many new rows, without any score."""
-        for name in ("score", "variance", "open", "total", "square", "closed", "log_e"):
+        for name in _COLUMNS:
             column: Floats = getattr(self, name)
             setattr(self, name, np.concatenate([column, np.zeros((count, *column.shape[1:]))]))
 
@@ -42,18 +49,26 @@ class Batches:
         """
         self.score[rows] += score
         self.variance[rows] += variance
-        self.open[rows] += np.column_stack([information, units])
-        full = rows[_enough(self.open[rows])]
+        waiting = self.open[rows]
+        waiting[:, 0] += information
+        waiting[:, 1:] += units
+        self.open[rows] = waiting
+        full = rows[_enough(waiting)]
         if len(full):
             u = self.score[full] / np.sqrt(np.maximum(self.variance[full], 1e-12))
             self.total[full] += u
             self.square[full] += u * u
             self.closed[full] += 1.0
             n = np.broadcast_to(self.closed[full][:, None], u.shape)
-            self.log_e[full] = log_e(n, self.total[full], self.square[full])
+            sides = both_sides(n, self.total[full], self.square[full])
+            self.log_e[full], self.log_less[full] = sides
             for column in (self.score, self.variance, self.open):
                 column[full] = 0.0
         return self.log_e[rows]
+
+    def less(self, rows: Ints) -> Floats:
+        """Log e-values (k, C) that the mean of each column's scores is below zero."""
+        return self.log_less[rows]
 
 
 def _enough(waiting: Floats) -> Bools:

@@ -18,14 +18,18 @@ from analyzers.contrast.batched import Batches
 from analyzers.contrast.bets import Held, Starts
 from analyzers.contrast.mixing import log_average
 from analyzers.contrast.spread import Spread
-from analyzers.contrast.strata import Strata, Told
+from analyzers.contrast.strata import Strata, Told, blocks
 from analyzers.facts import Floats, Ints
 
-# Alternatives as factors on the rate ratio at the margin: from a hardly visible 2 % to nothing
+# Alternatives as factors on the rate ratio at the margin: from a hardly visible 3 % to nothing
 # left. Below 2 % no volume of one deployment would tell.
-LESS: Final = np.array([0.98, 0.95, 0.9, 0.8, 0.65, 0.45, 0.2, 0.02])
+LESS: Final = np.array([0.97, 0.93, 0.85, 0.7, 0.4, 0.05])
 MORE: Final = 1.0 / LESS
-_ALL: Final = np.concatenate([MORE, LESS])
+# Events come in packs more often than not: so many strata's worth of belief that counts vary four
+# times as much as Poisson's. Without it, counts that vary five times as much raised 33 % false
+# alarms at 5 %; with it 4 %, and a tenth less is found after 56 windows of 40 events, not 52.
+BELIEVED: Final = 5.0
+BELIEF_STRATA: Final = 8.0
 
 
 class Counts:
@@ -39,7 +43,7 @@ class Counts:
         self._up = Starts(len(MORE))
         self._down = Held(len(LESS))
         self._spread = Spread()
-        self._batches = Batches(2)
+        self._batches = Batches(1)
 
     def __len__(self) -> int:
         return len(self.edge)
@@ -56,22 +60,30 @@ class Counts:
 
     def advance(self, rows: Ints, strata: Strata) -> None:
         """See ``Family``; ``units`` are the counts."""
+        for some, part in blocks(rows, strata):
+            self._advance(some, part)
+
+    def _advance(self, rows: Ints, strata: Strata) -> None:
         counts, share, edge = strata.units, strata.share, self.edge[rows]
-        phi = self._spread.factor(rows)
-        factors = log_factors(counts, share, _ALL, edge) / phi[:, None]
-        harm = self._up.advance(rows, factors[:, : len(MORE)])
-        safe = self._down.advance(rows, factors[:, len(MORE) :])
+        phi = self._spread.factor(rows, BELIEVED, BELIEF_STRATA)
+        harm = self._up.advance(rows, (log_factors(counts, share, MORE, edge).T / phi).T)
+        safe = self._down.advance(rows, (log_factors(counts, share, LESS, edge).T / phi).T)
         score, variance = scores(counts, share, edge)
         total = counts.sum(axis=1)
         told = total * share * (1 - share)
-        exposed = np.column_stack([total * (1 - share), total * share])
-        both = np.column_stack([score, -score])
-        wide = np.column_stack([variance, variance])
-        learned = self._batches.advance(rows, both, wide, told, exposed)
+        exposed = np.empty_like(counts)
+        exposed[:, 1] = total * share
+        exposed[:, 0] = total - exposed[:, 1]
+        # Packs of events are fewer than events: a batch takes so many more until it looks normal.
+        learned = self._batches.advance(
+            rows, score[:, None], variance[:, None], told / phi, exposed
+        )
         self.log_harm[rows] = log_average(harm, learned[:, 0])
-        self.log_safe[rows] = log_average(safe, learned[:, 1])
-        equal = counts[:, 1] - total * share
-        self._shown[rows] += np.column_stack([equal, told, told * phi, told * share])
+        self.log_safe[rows] = log_average(safe, self._batches.less(rows)[:, 0])
+        equal = counts[:, 1] - exposed[:, 1]
+        shown = np.empty((len(rows), 4))
+        shown[:, 0], shown[:, 1], shown[:, 2], shown[:, 3] = equal, told, told * phi, told * share
+        self._shown[rows] += shown
         self._spread.advance(rows, equal / np.sqrt(np.where(told > 0, told, 1.0)), told > 0)
 
     def told(self, rows: Ints) -> Told:
@@ -102,10 +114,12 @@ def log_factors(counts: Floats, share: Floats, factors: Floats, edge: Floats) ->
     ``counts`` (k, 2) of both arms, ``share`` (k,) of the second arm in exposure, ``factors``
     (K,), ``edge`` (k,) rate ratios at the margins.
     """
-    s = share[:, None]
-    null = share_at(s, edge[:, None])
-    other = share_at(s, edge[:, None] * factors)
-    return counts[:, 1:] * np.log(other / null) + counts[:, :1] * np.log((1 - other) / (1 - null))
+    # Below, (1 - theta) / (1 - null) is the inverse of that ratio of odds, and theta / null is a
+    # factor times it: one logarithm gives both.
+    first, second = 1.0 - share, share * edge
+    apart = np.log((first + second * factors[:, None]) / (first + second))
+    logs = counts[:, 1] * np.log(factors)[:, None] - counts.sum(axis=1) * apart
+    return np.asarray(logs.T)
 
 
 def scores(counts: Floats, share: Floats, edge: Floats) -> tuple[Floats, Floats]:

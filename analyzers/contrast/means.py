@@ -13,11 +13,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from scipy.special import log_ndtr, stdtr
 
 from analyzers.contrast.bets import Starts
-from analyzers.contrast.mixing import log_mean
-from analyzers.contrast.tmixture import PHIS
+from analyzers.contrast.tmixture import both_sides
 from analyzers.facts import Floats, Ints
 
 # Effects that late harm is bet on, in standard deviations of a score.
@@ -66,32 +64,6 @@ class Means:
         above, below = both_sides(self.count[rows], self.total[rows], self.square[rows])
         self.log_harm[rows] = np.logaddexp(above, late) - np.log(2.0)
         self.log_safe[rows] = below
-
-
-def both_sides(n: Floats, total: Floats, square: Floats) -> tuple[Floats, Floats]:
-    """Log e-values (k,) against "mean <= 0" and against "mean >= 0": ``tmixture.log_e`` of the
-    scores and of their negatives, at the cost of one of them."""
-    enough = n >= 2
-    n = np.where(enough, n, 2.0)
-    signal = total * total / n
-    top = np.maximum(square, signal)
-    rest = top - signal
-    told = top > _TINY
-    sides = np.empty((2, len(PHIS), len(n)))
-    for place, phi in enumerate(PHIS):
-        shrink = phi / (phi + n)
-        bottom = np.maximum(rest + shrink * signal, _TINY)
-        two_sided = 0.5 * (np.log(shrink) + n * np.log(np.where(told, top / bottom, 1.0)))
-        z = np.abs(total) * np.sqrt(n / ((n + phi) * bottom))
-        tail = stdtr(n, -np.where(told, z, 0.0))
-        # Where the tail underflows the normal's bounds it below: the e-value only shrinks.
-        low = np.where(tail > _TINY, np.log(np.maximum(tail, _TINY)), log_ndtr(-z))
-        high = np.log1p(-tail)
-        positive = total > 0
-        sides[0, place] = two_sided + np.log(2.0) + np.where(positive, high, low)
-        sides[1, place] = two_sided + np.log(2.0) + np.where(positive, low, high)
-    logs = np.where(enough, log_mean(sides, 1), 0.0)
-    return logs[0], logs[1]
 
 
 def _factors(n: Floats, square: Floats, score: Floats) -> Floats:

@@ -17,6 +17,9 @@ from analyzers.facts import Floats
 
 # At which variances the mixture is sharpest: after about 8, 50 and 240 even-handed units.
 RHOS: Final = (2.0, 12.0, 60.0)
+_RHOS: Final = np.array(RHOS)
+_STEPS: Final = 10  # of Newton; after eight the last digits stand, from hundreds of them off
+_ROOT_TWO_PI: Final = float(np.sqrt(2.0 * np.pi))
 
 
 def log_e_one_sided(score: Floats, variance: Floats, rho: float) -> Floats:
@@ -35,3 +38,30 @@ def log_e(score: Floats, variance: Floats) -> Floats:
     """Log e-value against "mean <= 0", the equal mixture over ``RHOS``; same shape."""
     parts = [log_e_one_sided(score, variance, rho) for rho in RHOS]
     return log_mean(np.array(parts), 0)
+
+
+def boundary(variance: Floats, level: float) -> Floats:
+    """The score at which ``log_e`` reaches ``level`` at each variance, (p,): beyond it a score of
+    mean zero comes, ever, with probability at most ``exp(-level)``.
+
+    >>> round(float(log_e(boundary(np.array([50.0]), 3.0), np.array([50.0]))[0]), 9)
+    3.0
+    """
+    wide = np.asarray(variance)[:, None] + _RHOS
+    root = np.sqrt(wide)
+    scale = 0.5 * np.log(4.0 * _RHOS / wide)
+    far = wide[:, -1]
+    score = np.sqrt(2.0 * far * (level + np.log(far) + 8.0))
+    # Newton's steps from beyond: a mixture of exponentials is convex in logs, so that no step
+    # leads below the root.
+    for _ in range(_STEPS):
+        z = score[:, None] / root
+        below = log_ndtr(z)
+        logs = scale + 0.5 * z * z + below
+        slopes = (z + np.exp(-0.5 * z * z - below) / _ROOT_TWO_PI) / root
+        top = logs.max(axis=1)
+        parts = np.exp(logs - top[:, None])
+        total = parts.sum(axis=1)
+        over = top + np.log(total / len(RHOS)) - level
+        score = np.maximum(score - over * total / (parts * slopes).sum(axis=1), 0.0)
+    return np.asarray(score)

@@ -29,14 +29,18 @@ class Spread:
         """As many new rows, without any score."""
         self.sums = np.concatenate([self.sums, np.zeros((count, 3))])
 
-    def factor(self, rows: Ints) -> Floats:
-        """Phi of the given rows as their past tells it, (k,), at least 1."""
+    def factor(self, rows: Ints, believed: float = 1.0, strata: float = PRIOR_STRATA) -> Floats:
+        """Phi of the given rows as their past tells it and so many strata's worth of belief in a
+        value before it, (k,), at least 1."""
         count, total, square = self.sums[rows].T
-        spread = square - total**2 / np.maximum(count, 1.0)
-        phi = (PRIOR_STRATA + spread) / (PRIOR_STRATA + np.maximum(count - 1.0, 0.0))
+        spread = square - total * total / np.maximum(count, 1.0)
+        phi = (strata * believed + spread) / (strata + np.maximum(count - 1.0, 0.0))
         return np.asarray(np.maximum(phi, 1.0))
 
     def advance(self, rows: Ints, score: Floats, told: Bools) -> None:
         """Takes in one standardised score (k,) for each row; ``told`` says which tell anything."""
-        score = np.where(told, score, 0.0)
-        self.sums[rows] += np.column_stack([told, score, score * score])
+        sums = np.empty((len(rows), 3))
+        sums[:, 0] = told
+        sums[:, 1] = score = np.where(told, score, 0.0)
+        sums[:, 2] = score * score
+        self.sums[rows] += sums

@@ -8,8 +8,11 @@ more": where less is worse, whoever calls swaps the arms.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+import numpy as np
 
 from analyzers.facts import Floats, Ints
 
@@ -43,18 +46,61 @@ class Told:
     variance: Floats
 
 
-class Family(Protocol):
-    """The running tests of one kind: n comparisons, one row each."""
-
-    log_harm: Floats
-    """(n,) log e-values, now, against "the effect is at most the margin"."""
-    log_safe: Floats
-    """(n,) log e-values, now, against "the effect is at least the margin"."""
+class Judged(Protocol):
+    """What running tests of one kind say: n comparisons, one row each."""
 
     def __len__(self) -> int: ...
+
+    @property
+    def log_harm(self) -> Floats:
+        """(n,) log e-values, now, against "the effect is at most the margin"."""
+
+    @property
+    def log_safe(self) -> Floats:
+        """(n,) log e-values, now, against "the effect is at least the margin"."""
+
+    def told(self, rows: Ints) -> Told:
+        """What the given rows show."""
+
+
+class Family(Judged, Protocol):
+    """Running tests of one kind that take in strata, whenever they close."""
 
     def advance(self, rows: Ints, strata: Strata) -> None:
         """Takes in one stratum for each of the given rows (each row at most once)."""
 
-    def told(self, rows: Ints) -> Told:
-        """What the given rows show."""
+
+# Rows that are advanced at once: what is computed on the way stays in the processor's cache.
+BLOCK: Final = 512
+
+
+def blocks(rows: Ints, strata: Strata) -> Iterator[tuple[Ints, Strata]]:
+    """The same round in parts of a few hundred rows; nothing depends on where they are cut."""
+    if len(rows) <= BLOCK:
+        yield rows, strata
+        return
+    starts = range(0, len(rows), BLOCK)
+    edges = np.searchsorted(strata.bin_of, [*starts, len(rows)]).tolist()
+    for place, begin in enumerate(starts):
+        part, bins = slice(begin, begin + BLOCK), slice(edges[place], edges[place + 1])
+        yield (
+            rows[part],
+            Strata(
+                strata.units[part], strata.bad[part], strata.total[part], strata.share[part],
+                strata.bin_of[bins] - begin, strata.bin[bins], strata.bin_counts[bins],
+            ),
+        )  # fmt: skip
+
+
+def keep(family: object, rows: Ints) -> None:
+    """Leaves only some of the rows in every column of a family and of its parts."""
+    for name, column in vars(family).items():
+        if isinstance(column, np.ndarray):
+            setattr(family, name, column[rows])
+        elif isinstance(column, list) and any(hasattr(part, "__dict__") for part in column):
+            for part in column:
+                keep(part, rows)
+        elif isinstance(column, list):
+            setattr(family, name, [column[row] for row in rows.tolist()])
+        elif hasattr(column, "__dict__"):
+            keep(column, rows)

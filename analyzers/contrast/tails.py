@@ -16,7 +16,6 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.contrast import caution
 from analyzers.contrast.bets import Starts
 from analyzers.contrast.shifted import Shifted
 from analyzers.contrast.spread import Spread
@@ -30,6 +29,9 @@ _LOGS: Final = np.log(ODDS)
 _DENSITY: Final = np.array([0.17550, 0.02665])
 # Units that a threshold remembers: it follows slow changes of the level.
 _MEMORY: Final = 4_000.0
+# As in ``durations.py``.
+BELIEVED: Final = 1.2
+BELIEF_STRATA: Final = 8.0
 _SPREAD_MIN: Final = 4.0  # buckets: one eighth of an octave
 
 
@@ -64,7 +66,7 @@ class Tails:
             beyond = shifted.beyond(self.threshold[rows, place], shift)
             beyond = np.where(begun[:, None], beyond, 0.0)
             k, b = beyond.sum(axis=1), beyond[:, 1]
-            phi = caution.phi(spread, rows)
+            phi = spread.factor(rows, BELIEVED, BELIEF_STRATA)
             factors.append((b[:, None] * _LOGS - k[:, None] * against) / phi[:, None])
             variance = theta * (1.0 - theta) * k * (n - k) / np.maximum(n - 1.0, 1.0)
             told = variance > 0

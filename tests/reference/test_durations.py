@@ -11,11 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from analyzers.contrast.caution import DOUBT
-from analyzers.contrast.durations import EFFECTS, Durations
+from analyzers.contrast.durations import (
+    BELIEF_STRATA,
+    EFFECTS,
+    HARM_BELIEVED,
+    RANKS,
+    SAFE_BELIEVED,
+    Durations,
+)
 from analyzers.contrast.shifted import SHIFT_MAX, Shifted
 from analyzers.contrast.strata import Strata
 from analyzers.contrast.tails import ODDS
+from analyzers.contrast.tmixture import log_e
 from analyzers.facts import Floats, Ints
 from tests.reference.rounds import chosen, of_buckets, of_values
 
@@ -145,8 +152,9 @@ def mixed(logs: Floats) -> float:
 
 def plain_evidence(rounds: list[Strata], harm: int, safe: int) -> tuple[Floats, Floats]:
     """Evidence on ranks after each round for one comparison, by loops over values: harm that may
-    begin at any stratum, and safety from the start."""
+    begin at any stratum or is learned from batches, summed; and safety from the start."""
     sums, held = [0.0, 0.0, 0.0], np.zeros(len(EFFECTS))
+    learned: list[float] = []
     begun: list[Floats] = []
     lam, ups, downs = np.array(EFFECTS), [], []
     for strata in rounds:
@@ -165,18 +173,26 @@ def plain_evidence(rounds: list[Strata], harm: int, safe: int) -> tuple[Floats, 
             return math.sqrt(12) * (wins - len(a) * len(b) / 2) / n
 
         count, total, square = sums
-        learned = square - total**2 / max(count, 1.0)
-        phi = max((20 + learned) / (20 + max(count - 1, 0.0)), 1.0)
-        phi += DOUBT * 20 / (20 + max(count - 1, 0.0))
+        past = square - total**2 / max(count, 1.0)
+        phi, safe_phi = (
+            max((BELIEF_STRATA * told + past) / (BELIEF_STRATA + max(count - 1, 0.0)), 1.0)
+            for told in (HARM_BELIEVED, SAFE_BELIEVED)
+        )
         z = tie_corrected_z([moved(k, 0) for k in a], [moved(k, 0) for k in b])
         sums = [count + 1, total + z, square + z * z]
-        price = lam**2 / 2 * phi * len(a) * len(b) * (n + 1) / n**2
-        begun = [wealth + lam * score(harm) - price for wealth in [*begun, np.zeros(len(lam))]]
+        untied = len(a) * len(b) * (n + 1) / n**2
+        price = lam**2 / 2 * untied
+        begun = [
+            wealth + lam * score(harm) - price * phi for wealth in [*begun, np.zeros(len(lam))]
+        ]
+        learned.append(score(harm) / math.sqrt(untied))
         k = len(begun)
         weights = [0.5 if j == 1 else 0.5 / (j * (j - 1)) for j in range(1, k + 1)]
         paths = np.array([w * np.exp(x) for w, x in zip(weights, begun, strict=True)]).sum(axis=0)
-        ups.append(math.log((paths + 0.5 / k).mean()))
-        held = held - lam * score(safe) - price
+        u = np.array(learned)  # every stratum is a batch
+        mixture = float(log_e(np.array([1.0 * k]), u.sum(keepdims=True), (u @ u)[None])[0])
+        ups.append(math.log((paths + 0.5 / k).mean() + math.exp(mixture)))
+        held = held - lam * score(safe) - price * safe_phi
         downs.append(mixed(held))
     return np.array(ups), np.array(downs)
 
@@ -193,9 +209,9 @@ def test_evidence_is_that_of_plain_loops() -> None:
     for strata, up, down in zip(rounds, ups, downs, strict=True):
         family.advance(np.array([0]), strata)
         tails = family._tails._bets
-        k, first, begun = tails.strata[0], tails.first[0], tails.begun[0]
-        tail = mixed(np.logaddexp(first + begun, math.log(0.5 / k)))
-        assert family.log_harm[0] == pytest.approx(mixed(np.array([up, tail])), rel=1e-6)
+        tail = tails.begun[0].mean() * math.exp(tails.scale[0]) + 0.5 / tails.strata[0]
+        expected = RANKS * math.exp(up) + (1.0 - 2.0 * RANKS) * tail
+        assert math.exp(family.log_harm[0]) == pytest.approx(expected, rel=1e-6)
         assert family.log_safe[0] == pytest.approx(down, rel=1e-6)
 
 

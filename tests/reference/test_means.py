@@ -12,8 +12,8 @@ from scipy import integrate, stats
 
 from analyzers.contrast.assignment import Assignments
 from analyzers.contrast.gauge import ORDER, PAST, coefficients, yule_walker
-from analyzers.contrast.means import EFFECTS, TAILS, Means, both_sides
-from analyzers.contrast.tmixture import log_e
+from analyzers.contrast.means import EFFECTS, TAILS, Means
+from analyzers.contrast.tmixture import both_sides, log_e
 from analyzers.facts import Floats
 
 
