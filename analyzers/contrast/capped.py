@@ -14,6 +14,9 @@ from analyzers.facts import Bools, Floats, Ints
 from analyzers.histogram import middles
 
 _TINY: Final = 1e-300
+# Factors that are multiplied at once. None is below 0.1 or, at the bets of ``amounts.py``, above
+# 121: so many stay within a float's range.
+_TOGETHER: Final = 64
 
 
 class Capped:
@@ -22,19 +25,24 @@ class Capped:
     def __init__(self, strata_count: int, strata: Strata, quantum: Floats) -> None:
         """``quantum`` (k,): the unit of each stratum's bucket numbers."""
         self._k, self._of = strata_count, strata.bin_of
-        size = middles(strata.bin, 1.0) * quantum[self._of]
+        self._edges = np.searchsorted(self._of, np.arange(strata_count + 1))
+        self._each = np.diff(self._edges)
+        size = middles(strata.bin, 1.0) * self._spread(quantum)
         self._a, self._b = np.ascontiguousarray(strata.bin_counts.T)
-        self._in_a, self._in_b = np.flatnonzero(self._a), np.flatnonzero(self._b)
         self._first = self._second = size
         self.units = np.column_stack([self._sum(self._a), self._sum(self._b)])
         """(k, 2) values of both arms."""
 
     def _sum(self, column: Floats) -> Floats:
-        return np.asarray(np.bincount(self._of, column, self._k)[: self._k])
+        return _summed(column, self._edges)
+
+    def _spread(self, column: Floats) -> Floats:
+        """What each stratum has (k,), for each of its buckets."""
+        return np.repeat(column, self._each)
 
     def less(self, absolute: Floats, divisor: Floats) -> None:
         """Takes a margin (k,) off the second arm's values: subtracted, then divided by."""
-        self._second = (self._second - absolute[self._of]) / divisor[self._of]
+        self._second = (self._second - self._spread(absolute)) / self._spread(divisor)
 
     def negative(self) -> Bools:
         """Which strata have values below 0, (k,)."""
@@ -53,7 +61,7 @@ class Capped:
         return np.where(found > 0, found, instead)
 
     def _cut(self, cap: Floats) -> tuple[Floats, Floats]:
-        bound = cap[self._of]
+        bound = self._spread(cap)
         return (
             np.maximum(np.minimum(self._first, bound), -bound),
             np.maximum(np.minimum(self._second, bound), -bound),
@@ -72,8 +80,9 @@ class Capped:
         n = self.units.sum(axis=1)
         some = np.maximum(n, 1.0)
         mean = self._sum(self._a * a + self._b * b) / some
-        off = mean[self._of]
-        square = self._sum(self._a * (a - off) ** 2 + self._b * (b - off) ** 2)
+        off = self._spread(mean)
+        far_a, far_b = a - off, b - off
+        square = self._sum(self._a * (far_a * far_a) + self._b * (far_b * far_b))
         return n, mean, square / some
 
     def score(self, cap: Floats) -> tuple[Floats, Floats]:
@@ -94,8 +103,9 @@ class Capped:
         ``wanted`` (k, L) around a ``level`` (k,), values kept in [``floor``, ``cap``] (k,);
         smaller bets where a factor could fall below 1 - ``stake``."""
         a, b = self._cut(cap)
-        a = np.maximum(a, floor[self._of])[self._in_a]
-        b = np.maximum(b, floor[self._of])[self._in_b]
+        least, middle = self._spread(floor), self._spread(level)
+        first = _Bet(self._a, middle - np.maximum(a, least), self._edges)
+        second = _Bet(self._b, np.maximum(b, least) - middle, self._edges)
         na, nb = self.units.T
         n = np.maximum(na + nb, 1.0)
         part_a, part_b = (na / n)[:, None], (nb / n)[:, None]
@@ -104,22 +114,56 @@ class Capped:
         down = stake / np.maximum(np.maximum(part_a * above, part_b * below), _TINY)
         up, down = np.minimum(wanted, up), np.minimum(wanted, down)
         return (
-            self._products(up * part_b, up * part_a, level, a, b),
-            self._products(-down * part_b, -down * part_a, level, a, b),
+            _products(first, up * part_b, second, up * part_a),
+            _products(first, -down * part_b, second, -down * part_a),
         )
 
-    def _products(
-        self, bet_a: Floats, bet_b: Floats, level: Floats, a: Floats, b: Floats
-    ) -> Floats:
-        of_a, of_b = self._of[self._in_a], self._of[self._in_b]
-        many_a, many_b = self._a[self._in_a], self._b[self._in_b]
-        off_a, off_b = level[of_a] - a, b - level[of_b]  # of occupied buckets only
-        logs = []
-        for first, second in zip(bet_a.T.copy(), bet_b.T.copy(), strict=True):
-            mine = np.bincount(of_a, many_a * np.log1p(first[of_a] * off_a), self._k)
-            mine += np.bincount(of_b, many_b * np.log1p(second[of_b] * off_b), self._k)
-            logs.append(mine)
-        return np.column_stack(logs)
+
+class _Bet:
+    """One arm's values, each ``off`` from the level, ready for bets of any size on them. Values
+    alone in their bucket are multiplied, some dozens at a time, which a float holds: a logarithm
+    costs ten times as much as a product."""
+
+    def __init__(self, counts: Floats, off: Floats, edges: Ints) -> None:
+        one, more = np.flatnonzero(counts == 1.0), np.flatnonzero(counts > 1.0)
+        self._off = off[one]
+        at = np.searchsorted(one, edges)
+        self._each = np.diff(at)
+        parts = -(-self._each // _TOGETHER)
+        self._parts = np.concatenate([[0], np.cumsum(parts)])
+        rank = np.arange(self._parts[-1]) - np.repeat(self._parts[:-1], parts)
+        self._starts = np.repeat(at[:-1], parts) + rank * _TOGETHER
+        self._more_off, self._more = off[more], counts[more]
+        self._more_edges = np.searchsorted(more, edges)
+        self._more_each = np.diff(self._more_edges)
+
+    def logs(self, bet: Floats) -> Floats:
+        """Log of the product over each stratum's values at bets (k,), (k,)."""
+        found = np.zeros(len(bet))
+        if len(self._off):
+            factors = np.repeat(bet, self._each)
+            factors *= self._off
+            factors += 1.0
+            products = np.multiply.reduceat(factors, self._starts)
+            found += _summed(np.log(products), self._parts)
+        if len(self._more):
+            logs = np.log1p(np.repeat(bet, self._more_each) * self._more_off)
+            found += _summed(self._more * logs, self._more_edges)
+        return found
+
+
+def _products(first: _Bet, bet_a: Floats, second: _Bet, bet_b: Floats) -> Floats:
+    """Logs of the products over both arms for bets (k, L) on each, (k, L)."""
+    sides = zip(bet_a.T.copy(), bet_b.T.copy(), strict=True)
+    return np.array([first.logs(a) + second.logs(b) for a, b in sides]).T
+
+
+def _summed(column: Floats, edges: Ints) -> Floats:
+    """Sums of a column from each edge (k + 1,) to the next, (k,)."""
+    sums, some = np.zeros(len(edges) - 1), np.flatnonzero(edges[1:] > edges[:-1])
+    if len(some):
+        sums[some] = np.add.reduceat(column, edges[some])
+    return sums
 
 
 def _quantile(of: Ints, size: Floats, counts: Floats, strata: int, share: float) -> Floats:
