@@ -20,6 +20,7 @@ Words: TypeAlias = npt.NDArray[np.uint64]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
+NEVER: Final = (1 << 63) - 1  # as a slice: what has not happened
 NS_PER_S: Final = 1_000_000_000
 SLICE_S: Final = 10
 SLICE_NS: Final = SLICE_S * NS_PER_S

@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from analyzers.arms import BASELINE, CANARY
-from analyzers.comparison import Comparison
+from analyzers.comparison import RELATIVE, Comparison
 from analyzers.evidence import Evidence
 from analyzers.facts import NS_PER_S, SLICE_NS, SLICE_S
 from analyzers.fixed_rule import fixed_rule
@@ -14,14 +14,13 @@ from analyzers.policy import Kind
 from analyzers.reasons import peak, reasons, worst
 from analyzers.timeline import Deployment
 from analyzers.times import rfc3339
-from analyzers.verdict import Action, Design, Impact, Reason, Status, Suspect, Verdict
+from analyzers.verdict import Action, Design, Status, Suspect, Verdict
 
 # A stream that is quiet for twice its longest pause so far has stopped; half an hour at least,
 # because one minute of silence means nothing at forty orders a day.
 _QUIET_MIN_SLICES: Final = 180
-_LOG_MAX: Final = 690.0  # exp of more overflows a float
+_LARGEST: Final = 1e300  # JSON has no infinity
 _SCORES: Final[dict[Action, int]] = {"promote": 100, "rollback": 0, "wait": 50, "hold": 50}
-_UNITS: Final = {"order": "orders", "edi": "documents", "warehouse": "tasks", "partner": "calls"}
 
 
 def judge(evidence: Evidence, *, as_of_ns: int, complete: bool = False) -> Verdict:
@@ -54,7 +53,7 @@ def judge(evidence: Evidence, *, as_of_ns: int, complete: bool = False) -> Verdi
         score=_SCORES[action],
         why=why,
         reasons=told,
-        impact=_impact(evidence, told) if status == "degraded" else None,
+        impact=next((reason.impact for reason in told if reason.impact), None),
         suspects=_suspects(evidence) if status == "degraded" else [],
         owner=d.owner or service.owner,
         runbook=d.runbook or service.runbook,
@@ -82,7 +81,7 @@ def _e_value(evidence: Evidence) -> float:
     """The weighted average e-value as of now; 1 for a ring, which is not judged yet."""
     if evidence.deployment.strategy == "ring":
         return 1.0
-    return math.exp(max(-_LOG_MAX, min(evidence.log_harm, _LOG_MAX)))
+    return min(evidence.e_value, _LARGEST)
 
 
 def _ended_at(d: Deployment, as_of_ns: int, *, complete: bool) -> str | None:
@@ -95,7 +94,7 @@ def _ended_at(d: Deployment, as_of_ns: int, *, complete: bool) -> str | None:
 def _design(evidence: Evidence) -> Design:
     if evidence.deployment.strategy == "ring":
         return "peers"
-    concurrent = any(c.units.all() for c in evidence.comparisons.values())
+    concurrent = any(c.units.all() for c in evidence.comparisons.values() if not c.silence)
     if evidence.deployment.strategy in ("blue_green", "migration", "emergency") and not concurrent:
         return "history"
     return "concurrent"
@@ -122,6 +121,8 @@ def _status(evidence: Evidence, at: int) -> tuple[Status, str]:
     missing = _missing(evidence)
     if missing is not None:
         return missing
+    if evidence.mismatch is not None:
+        return "inconclusive", _mismatch(evidence)
     held = told == "healthy" and (at + 1) * SLICE_S >= evidence.watch_end_s
     if d.ended_ns is None and not held and _stopped(evidence, at):
         since = _slice_end(evidence.last_at)
@@ -137,7 +138,7 @@ def _progress(evidence: Evidence, at: int, *, healthy: bool) -> tuple[Status, st
         return "healthy", f"{many} shown to be no worse than the margin."
     if not gating:
         return "inconclusive", "No metric that may gate is shown by the baseline yet."
-    left = [key[0] for key in gating if not evidence.safe(key, at)] + evidence.missing(at)
+    left = [key[0] for key in gating if not evidence.safe(key)] + evidence.missing(at)
     return "inconclusive", f"Not yet decided: {', '.join(left)}."
 
 
@@ -164,27 +165,39 @@ def _stopped(evidence: Evidence, at: int) -> bool:
     return at - evidence.last_at > max(_QUIET_MIN_SLICES, 2 * evidence.gap_max)
 
 
+def _mismatch(evidence: Evidence) -> str:
+    comparison = evidence.comparisons[evidence.mismatch or ("", ())]
+    baseline, canary = comparison.units
+    return (
+        f"The sides are not what they should be: the canary got {canary:.0f} of "
+        f"{baseline + canary:.0f} units, which its declared share does not explain "
+        f"(sample-ratio mismatch): who is compared decides here, not what was released."
+    )
+
+
 def _blame(evidence: Evidence) -> str:
-    judged = [k for k in worst(evidence) if k in evidence.stops or evidence.comparisons[k].path.at]
+    judged = [key for key in worst(evidence) if evidence.comparisons[key].strata]
     if not judged:
         return "It was found worse than a margin, before a marker changed what is compared."
     key = judged[0]
     where = " (" + ", ".join(f"{name} {value}" for name, value in key[1]) + ")" if key[1] else ""
-    if key in evidence.stops:
-        return f"The canary has gone silent{where} while the baseline flows."
     comparison = evidence.comparisons[key]
+    if comparison.silence:
+        return f"The canary has gone silent{where} while the baseline flows."
+    effect = float(comparison.effects(evidence.safe_threshold()).effect[0])
     return (
-        f"{key[0]}{where}: {_in_words(comparison, comparison.path.effect[-1])} against the "
+        f"{key[0]}{where}: {_in_words(comparison, effect)} against the "
         f"baseline, worse than its margin of {_margin(comparison)}."
     )
 
 
 def _in_words(comparison: Comparison, effect: float) -> str:
-    """An effect of a path with its sign, as points or percent."""
+    """An effect with its sign, as points, percent or in the metric's unit."""
     if comparison.metric.kind is Kind.PROPORTION:
-        sign = 1.0 if comparison.metric.worse == "higher" else -1.0
-        return f"{sign * effect * 100:+.1f} points"
-    return f"{effect * 100:+.0f} %"
+        return f"{effect * 100:+.1f} points"
+    if comparison.metric.kind in RELATIVE:
+        return f"{effect * 100:+.0f} %"
+    return f"{effect:+.4g} {comparison.metric.unit}"
 
 
 def _margin(comparison: Comparison) -> str:
@@ -195,25 +208,6 @@ def _margin(comparison: Comparison) -> str:
         size = margin.size * 100
         return f"{size:g} point" + ("" if size == 1 else "s")
     return f"{margin.size:g} {comparison.metric.unit}"
-
-
-def _impact(evidence: Evidence, told: list[Reason]) -> Impact | None:
-    """What the worst harm has cost so far: failed orders, or seconds lost; with its interval."""
-    for reason in told:
-        if reason.state != "degraded" or reason.effect is None:
-            continue
-        metric = evidence.policy.metric(reason.metric)
-        bounds = [reason.low, reason.high]
-        sign = 1.0 if reason.worse == "higher" else -1.0
-        low, high = sorted(sign * (reason.effect if b is None else b) for b in bounds)
-        unit = metric.unit
-        if metric.kind is Kind.PROPORTION:
-            family = (metric.types or ("",))[0].split(".")[0]
-            unit = _UNITS.get(family, "events")
-        n = reason.n_canary
-        harmed, least, most = sign * reason.effect * n, max(low, 0.0) * n, high * n
-        return Impact(round(harmed, 1), round(least, 1), round(most, 1), unit)
-    return None
 
 
 def _suspects(evidence: Evidence) -> list[Suspect]:

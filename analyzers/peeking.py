@@ -18,6 +18,7 @@ from analyzers.facts import Bools, Floats, Ints
 from analyzers.histogram import PER_OCTAVE
 from analyzers.placebo import BASELINE, CANARY
 from analyzers.policy import FixedRule, Kind, Measure, Metric, Policy
+from analyzers.subjects import BESIDE_VALUES
 
 _LN2: Final = math.log(2.0)
 _KINDS: Final = (Kind.PROPORTION, Kind.COUNT, Kind.DURATION)
@@ -72,7 +73,7 @@ def _sums(cells: Cells, metric: Metric, mine: Bools, canary: Bools, edges: Ints)
     """Running sums (k, 2, 3) at each look, baseline and canary: units, first and second moment of
     what is compared (failures, or logarithms of values by their buckets)."""
     if metric.kind is Kind.DURATION:
-        rows = mine[cells.bin_of]
+        rows = mine[cells.bin_of] & (cells.bin < BESIDE_VALUES)
         of, when, n = cells.bin_of[rows], cells.bin_slice[rows], cells.bin_count[rows]
         log = cells.bin[rows] * (_LN2 / PER_OCTAVE)
         parts = np.column_stack([n, n * log, n * log * log])

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 from typing import Final
 
-import numpy as np
 from msgspec.structs import replace
 
-from analyzers.arms import CANARY, Key
+from analyzers.arms import BASELINE, CANARY, Key
 from analyzers.cells import Segment
-from analyzers.comparison import SHOWN, Comparison
-from analyzers.evidence import Evidence, Stop
+from analyzers.comparison import RELATIVE, Comparison
+from analyzers.evidence import Evidence
 from analyzers.facts import SLICE_NS, SLICE_S
+from analyzers.outlook import impact, needed
 from analyzers.policy import Criticality, Kind, Measure, Metric
-from analyzers.verdict import Needed, Reason, State
+from analyzers.verdict import Reason, State
 
 _LARGEST: Final = 1e300  # JSON has no infinity
 _WORST_SEGMENTS: Final = 5
 _METHODS: Final = {
     Kind.PROPORTION: "exact block e-process averaged with a t mixture on Mantel-Haenszel scores",
     Kind.COUNT: "exact binomial e-process averaged with a t mixture, given the share",
-    Kind.DURATION: "t mixture averaged with a normal mixture on stratified rank scores",
-    Kind.AMOUNT: "shown, not yet judged",
-    Kind.GAUGE: "shown, not yet judged",
+    Kind.DURATION: "rank and tail e-processes averaged with a t mixture on stratified rank scores",
+    Kind.AMOUNT: "e-process averaged with a t mixture on stratified differences of capped means",
+    Kind.GAUGE: "t mixture on paired differences, freed of their memory",
+    Kind.RATIO: "t mixture on stratified differences of ratios of sums",
 }
-_SILENCE: Final = "silence e-process on occupied slices"
+_OF_MEASURE: Final = {
+    Measure.FLOW: "silence e-process on occupied slices",
+    Measure.ASSIGNMENT: "Dirichlet-multinomial e-process of units on each side",
+}
 
 
 def reasons(evidence: Evidence, at: int) -> list[Reason]:
@@ -36,16 +41,15 @@ def reasons(evidence: Evidence, at: int) -> list[Reason]:
     found: list[tuple[int, Reason]] = []
     spare = _WORST_SEGMENTS
     for key in ranked:
-        state = _state(evidence, key, at, top)
+        state = _state(evidence, key, top)
+        silence = evidence.comparisons[key].silence
         if key[1] and state != "degraded":
-            if key in evidence.stops or spare == 0:
+            if silence or spare == 0:
                 continue
             spare -= 1
         order = 0 if state == "degraded" else 2 if key[1] else 1
-        if key in evidence.stops:
-            found.append((order, _silence(evidence, key, state)))
-        else:
-            found.append((order, _reason(evidence, key, at, state)))
+        say = _silence if silence else _reason
+        found.append((order, say(evidence, key, at, state)))
     found.sort(key=lambda pair: pair[0])  # stable: by strength within
     seen = {key[0] for key in evidence.comparisons}
     missing = evidence.missing(at)
@@ -60,18 +64,18 @@ def _concerns(evidence: Evidence, metric: Metric) -> bool:
     return not metric.services or evidence.deployment.service in metric.services
 
 
-def _state(evidence: Evidence, key: Key, at: int, top: Key | None) -> State:
+def _state(evidence: Evidence, key: Key, top: Key | None) -> State:
     alone = peak(evidence, key) >= evidence.harm_threshold(key)
     if evidence.degraded_at is not None and (key == top or alone):
         return "degraded"
-    if key in evidence.stops:
-        return "undecided"
     comparison = evidence.comparisons[key]
-    if comparison.first_seen is None:
+    if comparison.silence:
+        return "undecided"
+    if not comparison.shown:
         return "not_observed"
     if not comparison.seen.all():
         return "no_data"
-    return "safe" if evidence.safe(key, at) else "undecided"
+    return "safe" if evidence.safe(key) else "undecided"
 
 
 def signed_margin(metric: Metric) -> float:
@@ -81,26 +85,20 @@ def signed_margin(metric: Metric) -> float:
 
 def _reason(evidence: Evidence, key: Key, at: int, state: State) -> Reason:
     comparison = evidence.comparisons[key]
-    metric, path = comparison.metric, comparison.path
-    effect, low, high = (_last(values) for values in (path.effect, path.low, path.high))
-    relative: float | None = None
-    base: float | None
-    if metric.kind is Kind.PROPORTION:
-        base = comparison.baseline_level()
-        if metric.worse == "lower":
-            effect, low, high = _minus(effect), _minus(high), _minus(low)
-        canary = None if base is None or effect is None else min(max(base + effect, 0.0), 1.0)
-        relative = effect / base if effect is not None and base else None
-    else:
-        base = _rate(evidence, comparison, at) if metric.kind is Kind.COUNT else None
-        base = comparison.baseline_level() if base is None else base
-        relative = effect
+    metric = comparison.metric
+    effect, low, high = (
+        _known(float(values[0]))
+        for values in astuple(comparison.effects(evidence.safe_threshold()))
+    )
+    base = _rate(evidence, comparison, at) if metric.kind is Kind.COUNT else comparison.level(0)
+    relative = effect
+    if metric.kind in RELATIVE:
         effect, low, high = (_times(base, value) for value in (effect, low, high))
-        canary = None if base is None or effect is None else base + effect
-    if metric.kind in SHOWN:
-        canary = comparison.median(CANARY)
-        effect = None if base is None or canary is None else canary - base
+    else:
         relative = effect / base if effect is not None and base else None
+    canary = None if base is None or effect is None else base + effect
+    if canary is not None and metric.kind is Kind.PROPORTION:
+        canary = min(max(canary, 0.0), 1.0)
     return replace(
         _blank(metric, key[1], state),
         baseline=base,
@@ -112,11 +110,13 @@ def _reason(evidence: Evidence, key: Key, at: int, state: State) -> Reason:
         e_value=_plain(comparison.log_harm),
         e_safe=_plain(comparison.log_safe),
         p_value=_p_value(comparison.log_harm_max),
-        n_baseline=int(comparison.seen[0]),
-        n_canary=int(comparison.seen[1]),
-        gates=evidence.gates(key, comparison, at),
+        n_baseline=int(comparison.seen[BASELINE]),
+        n_canary=int(comparison.seen[CANARY]),
+        gates=evidence.gates(key, at),
         indicative=comparison.indicative,
-        needed=_needed(evidence, key, at) if state == "undecided" else None,
+        needed=needed(evidence, key, at) if state == "undecided" else None,
+        detectable=_detectable(evidence, key, base),
+        impact=impact(comparison, effect, low, high) if state == "degraded" else None,
         detail=_detail(comparison, state),
     )
 
@@ -141,7 +141,7 @@ def _blank(metric: Metric, segment: Segment, state: State) -> Reason:
         n_baseline=0,
         n_canary=0,
         margin=signed_margin(metric),
-        method=_METHODS[metric.kind],
+        method=_OF_MEASURE.get(metric.measure) or _METHODS[metric.kind],
         gates=False,
         indicative=False,
         needed=None,
@@ -149,26 +149,29 @@ def _blank(metric: Metric, segment: Segment, state: State) -> Reason:
 
 
 def _detail(comparison: Comparison, state: State) -> str:
-    if comparison.first_seen is None:
+    if not comparison.shown:
         return "no answer has ever come, to either side: are they sent to us?"
     if state == "no_data":
         arm = "baseline" if not comparison.seen[0] else "canary"
         return f"nothing from the {arm} yet"
     if comparison.metric.kind is Kind.COUNT and comparison.indicative:
         return "indicative: a count needs exposure events, a declared share alone is not enough"
-    return ""
+    if comparison.metric.kind is Kind.GAUGE and comparison.indicative:
+        return "indicative: a gauge needs a baseline of a thousand minutes before the start"
+    cap = comparison.cap()
+    return "" if cap is None else f"amounts beyond {cap:.6g} {comparison.metric.unit} count as that"
 
 
-def _silence(evidence: Evidence, key: Key, state: State) -> Reason:
-    stop: Stop = evidence.stops[key]
+def _silence(evidence: Evidence, key: Key, _: int, state: State) -> Reason:
+    comparison = evidence.comparisons[key]
+    baseline, canary = (int(n) for n in comparison.slices)
     return replace(
-        _blank(evidence.policy.metric(key[0]), key[1], state),
-        e_value=_plain(stop.log_e),
-        p_value=_p_value(stop.log_e_max),
-        n_baseline=stop.seen[0],
-        n_canary=stop.seen[1],
-        method=_SILENCE,
-        detail=f"canary seen in {stop.seen[1]} slices, baseline in {stop.seen[0]}",
+        _blank(comparison.metric, key[1], state),
+        e_value=_plain(comparison.log_harm),
+        p_value=_p_value(comparison.log_harm_max),
+        n_baseline=baseline,
+        n_canary=canary,
+        detail=f"canary seen in {canary} slices, baseline in {baseline}",
     )
 
 
@@ -199,8 +202,6 @@ def worst(evidence: Evidence) -> list[Key]:
 
 def peak(evidence: Evidence, key: Key) -> float:
     """The largest log e-value for harm that a comparison has reached."""
-    if key in evidence.stops:
-        return evidence.stops[key].log_e_max
     return evidence.comparisons[key].log_harm_max
 
 
@@ -212,42 +213,25 @@ def _rate(evidence: Evidence, comparison: Comparison, at: int) -> float | None:
     return float(comparison.seen[0]) / hours / part
 
 
-def _needed(evidence: Evidence, key: Key, at: int) -> Needed | None:
-    """How many more events until a metric can be decided, and how long that takes.
-
-    Safety: until the bound on the side of harm is inside the margin, as the interval's width
-    shrinks with the square root of their number. Harm, where the effect is beyond the margin:
-    until its log e-value, which grows with their number, reaches what the comparison needs.
-    """
-    comparison = evidence.comparisons[key]
-    if comparison.indicative:
+def _detectable(evidence: Evidence, key: Key, base: float | None) -> float | None:
+    """The smallest harm that would be found now, in the metric's unit, with the sign of harm."""
+    comparison, threshold = evidence.comparisons[key], evidence.harm_threshold(key)
+    size = None if math.isinf(threshold) else comparison.detectable(threshold)
+    if size is None:
         return None
-    n = float(comparison.seen.sum())
-    path, size = comparison.path, comparison.metric.margin.size
-    up = comparison.metric.worse == "higher" or comparison.metric.kind is Kind.PROPORTION
-    effect, low, high = (_last(values) for values in (path.effect, path.low, path.high))
-    bound = high if up else low
-    if effect is None or bound is None:
-        more = max(400.0 - n, 40.0) if comparison.metric.kind is not Kind.PROPORTION else 10 / size
-    else:
-        harm = effect if up else -effect
-        if harm > size and comparison.log_harm > 0.5:
-            threshold = evidence.harm_threshold(key)
-            more = n * (threshold / comparison.log_harm - 1.0) if threshold < math.inf else n
-        else:
-            distance = max(abs(size - harm), size / 4)
-            more = n * ((abs(bound - effect) / distance) ** 2 - 1.0)
-    events = max(1, math.ceil(min(more, 1e12)))
-    elapsed_s = max(at - evidence.deployment.started_ns // SLICE_NS, 1) * SLICE_S
-    return Needed(events, math.ceil(events * elapsed_s / max(n, 1.0)))
+    metric = comparison.metric
+    margin = metric.margin.size
+    if metric.kind in RELATIVE:
+        if base is None:
+            return None
+        size *= base
+    if metric.margin.relative:
+        margin *= abs(base or 0.0)
+    return (margin + size) * (1.0 if metric.worse == "higher" else -1.0)
 
 
-def _last(values: list[float]) -> float | None:
-    return None if not values or not np.isfinite(values[-1]) else values[-1]
-
-
-def _minus(value: float | None) -> float | None:
-    return None if value is None else -value
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _times(base: float | None, value: float | None) -> float | None:

@@ -1,9 +1,10 @@
-"""Units of independence: the subjects of facts as the buckets of cells that have no values.
+"""Units of independence: the subjects of facts among the buckets of cells.
 
-The lines of one invoice fail together. A cell of a proportion therefore counts its events by
-bucket of their subject too: the bucket is 1 + digest mod ``BUCKETS``, negative where the events
-failed. A cell of assignments has ``ASSIGNED`` buckets, so that those newly occupied say how many
-units came. Events without a subject are in no bucket: each is a unit of its own.
+The lines of one invoice fail together, and cost alike. A cell of a proportion therefore counts its
+events by bucket of their subject: the bucket is 1 + digest mod ``BUCKETS``, negative where the
+events failed. A cell of values has them beside those of its values, from ``BESIDE_VALUES`` on. A
+cell of assignments has ``ASSIGNED`` buckets, so that those newly occupied say how many units came.
+Events without a subject are in no bucket: each is a unit of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from analyzers.policy import Measure
 
 BUCKETS: Final = 64
 ASSIGNED: Final = 4096
+# Beyond every bucket of a value: a value is below 2**53 quanta.
+BESIDE_VALUES: Final = 4096
 _ENDS: Final = {
     Measure.OUTCOME: BUCKETS,
     Measure.ANSWER: BUCKETS,

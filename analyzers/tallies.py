@@ -19,7 +19,7 @@ from analyzers.grouping import counted, grouped, mixed, runs
 from analyzers.histogram import buckets
 from analyzers.moments import Wide
 from analyzers.policy import Measure, Metric
-from analyzers.subjects import Buckets, Subjects
+from analyzers.subjects import BESIDE_VALUES, BUCKETS, Buckets, Subjects, bucket_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,16 +220,19 @@ def _rows(ground: Ground, kinds: Kinds, feeds: Bools, served: Bools | None) -> B
 @dataclass(frozen=True, slots=True)
 class _Values:
     """n values as integers, and their buckets counted from the lowest, ``low``, on; ``span`` is
-    the end of ``bucket``."""
+    the end of ``bucket``. ``subject`` is the bucket of each one's subject, 0 for none; None where
+    nobody names one."""
 
     quanta: Ints
     bucket: Ints
     low: int
     span: int
+    subject: Ints | None
 
     def take(self, rows: Bools) -> _Values:
         """The given rows."""
-        return _Values(self.quanta[rows], self.bucket[rows], self.low, self.span)
+        subject = None if self.subject is None else self.subject[rows]
+        return _Values(self.quanta[rows], self.bucket[rows], self.low, self.span, subject)
 
 
 def _value_tallies(ground: Ground, metric: Metric, mine: Bools) -> list[Tally]:
@@ -240,7 +243,10 @@ def _value_tallies(ground: Ground, metric: Metric, mine: Bools) -> list[Tally]:
     whole = quanta(metric, ground.facts.value[rows])
     number = buckets(whole)
     low = int(number.min())
-    told = _Values(whole, number - low, low, int(number.max()) - low + 1)
+    subject, named = None, ground.facts.subject[rows]
+    if named.any():
+        subject = np.where(named != 0, bucket_of(named, BUCKETS), 0)
+    told = _Values(whole, number - low, low, int(number.max()) - low + 1, subject)
     found = []
     for names in ((), *metric.segments):
         split = ground.split(names)
@@ -263,6 +269,15 @@ def _value_tally(metric: Metric, names: Names, split: Split, cell: Ints, told: _
     k = len(cells)
     both, bin_count = counted(cells.of * told.span + told.bucket, k * told.span)
     bin_of = both // told.span
+    number = both - bin_of * told.span + told.low
+    if told.subject is not None:
+        named = told.subject > 0
+        whose, units = counted(
+            cells.of[named] * (BUCKETS + 1) + told.subject[named], k * (BUCKETS + 1)
+        )
+        bin_of = np.concatenate([bin_of, whose // (BUCKETS + 1)])
+        number = np.concatenate([number, whose % (BUCKETS + 1) + BESIDE_VALUES])
+        bin_count = np.concatenate([bin_count, units])
     who, segment, slices = split.cell.codes(cells.keys)
     return Tally(
         metric, names, split, who, segment, slices,
@@ -271,7 +286,7 @@ def _value_tally(metric: Metric, names: Names, split: Split, cell: Ints, told: _
         total=moments.sums_of(told.quanta, cells.of, k),
         square=moments.square_sums_of(told.quanta, cells.of, k),
         bin_of=bin_of,
-        bin=both - bin_of * told.span + told.low,
+        bin=number,
         bin_count=bin_count,
     )  # fmt: skip
 

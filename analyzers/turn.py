@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from analyzers import answers
+from analyzers import evidence as found
 from analyzers.ahead import AGREED, AHEAD_NS, Admitted, admit, advance, median, within_reach
 from analyzers.alert import firing, resolved
 from analyzers.answers import Waiting, nothing_waiting
@@ -21,11 +22,13 @@ from analyzers.archive import Archive
 from analyzers.arms import replaced, shown_before
 from analyzers.cardinality import Roster
 from analyzers.cells import Cells, Series, as_happened, fold, merge, no_cells
+from analyzers.comparisons import Comparisons
 from analyzers.evidence import EXPECTED_DAYS, Evidence
 from analyzers.facts import NS_PER_S, SLICE_NS, Marker
 from analyzers.inbox import Counts, Delta, EventTotal, Inbox, Memory
 from analyzers.judge import judge
 from analyzers.orphans import passed_by
+from analyzers.pasts import pasts
 from analyzers.policy import Measure, Policy
 from analyzers.series import coded
 from analyzers.timeline import Deployment, Timeline, timeline
@@ -35,6 +38,9 @@ from analyzers.verdict import Alert, Verdict
 __all__ = ["Counts", "Delta", "EventTotal", "Inbox", "Memory", "State", "take_turn"]
 
 _ENDED_KEPT: Final = 20  # ended releases whose evidence stays in memory for the page
+
+# Rows of forgotten comparisons that may lie about before the table is made anew.
+_ROWS_FREE: Final = 1_000
 
 
 class State:
@@ -48,6 +54,7 @@ class State:
         self.waiting: Waiting = nothing_waiting()
         self.markers: list[Marker] = []
         self.timeline = Timeline((), ())
+        self.comparisons = Comparisons()  # of all open releases
         self.evidence: dict[str, Evidence] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.totals: dict[Series, EventTotal] = {}
@@ -128,8 +135,8 @@ class State:
         known = self.evidence.get(name)
         if known is not None:
             return known
-        found = [d for d in self.timeline.deployments if d.name == name]
-        return _evidence(self, found[0], policy) if found else None
+        ended = [d for d in self.timeline.deployments if d.name == name]
+        return _evidence(self, ended[0], policy, Comparisons()) if ended else None
 
 
 def take_turn(state: State, inbox: Inbox, policy: Policy) -> Delta:
@@ -302,9 +309,8 @@ def _seal(state: State, policy: Policy, touched: set[str], *, frontier: int) -> 
     sealed, state.unsealed = state.unsealed.split(state.memory.open_from or 0)
     state.sealed.add(sealed)
     touched = touched | _renamed(state, sealed, policy, frontier)
-    for name, evidence in state.evidence.items():
-        if name not in touched:
-            evidence.advance(sealed)
+    moved = [evidence for name, evidence in state.evidence.items() if name not in touched]
+    found.advance(moved, state.comparisons, sealed)
     kept = policy.retention_s * NS_PER_S // SLICE_NS
     state.sealed.keep(since=(state.memory.open_from or 0) - kept)
     for deployment in state.timeline.deployments:
@@ -343,9 +349,10 @@ def _flow_name(policy: Policy) -> str:
     return next((m.name for m in policy.metrics if m.measure is Measure.FLOW), "")
 
 
-def _evidence(state: State, deployment: Deployment, policy: Policy) -> Evidence:
+def _evidence(state: State, deployment: Deployment, policy: Policy, table: Comparisons) -> Evidence:
     version, expected = _baseline(state, deployment, policy)
-    evidence = Evidence(deployment, version, policy, expected)
+    past = pasts(deployment, version, state.sealed, policy)
+    evidence = Evidence(deployment, version, policy, expected, table=table, past=past)
     for cells in state.sealed:
         evidence.advance(cells)
     return evidence
@@ -356,7 +363,7 @@ def _reopen(state: State, deployment: Deployment, policy: Policy) -> None:
         policy.limits.open_deployments
     ):
         del state.evidence[min(state.evidence, key=lambda n: _start(state.evidence[n]))]
-    evidence = _evidence(state, deployment, policy)
+    evidence = _evidence(state, deployment, policy, state.comparisons)
     known = state.verdicts.get(deployment.name)
     evidence.latch(known.first_degraded_at if known else None)
     state.evidence[deployment.name] = evidence
@@ -428,3 +435,9 @@ def _retire(state: State) -> None:
     ended = [name for name, e in state.evidence.items() if not _live(e.deployment, state)]
     for name in ended[:-_ENDED_KEPT]:
         del state.evidence[name]
+    kept = state.evidence.values()
+    rows = np.sort([one.row for evidence in kept for one in evidence.comparisons.values()])
+    if len(state.comparisons) > 2 * len(rows) + _ROWS_FREE:
+        new = state.comparisons.keep(rows.astype(np.int64))
+        for evidence in kept:
+            evidence.renumber(new)

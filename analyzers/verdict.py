@@ -26,8 +26,20 @@ class Needed(msgspec.Struct, frozen=True):
     seconds: int
 
 
+class Impact(msgspec.Struct, frozen=True):
+    """How much business the worst harm has touched so far."""
+
+    events: float
+    low: float
+    high: float
+    unit: str
+
+
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """What one metric in one segment says. Numbers are in the metric's unit; None is unknown."""
+    """What one metric in one segment says. Numbers are in the metric's unit; None is unknown.
+
+    ``detectable`` is the smallest harm that would be found now; ``impact`` what a harm has cost.
+    """
 
     metric: str
     segment: dict[str, str]
@@ -50,16 +62,9 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     gates: bool
     indicative: bool
     needed: Needed | None
+    detectable: float | None = None
+    impact: Impact | None = None
     detail: str = ""
-
-
-class Impact(msgspec.Struct, frozen=True):
-    """How much business the worst harm has touched so far."""
-
-    events: float
-    low: float
-    high: float
-    unit: str
 
 
 class Suspect(msgspec.Struct, frozen=True):

@@ -2,12 +2,12 @@
 
 Sketch: an event feeds about four metrics, each in its total and in up to three segments: some
 fifteen cells a row, sorted and summed by array, 0.1 to 0.2 us each, so 2 to 3 us an event. A whole
-replay adds reading, decoding and identities (5 to 6 us, see ``bench_decode``). A comparison whose
-stratum closes evaluates its kernels against a grid of effects: with some thirty NumPy calls of 5
-to 10 us on little data it would be 0.2 to 0.3 ms; all comparisons of a tick in one array, 5 us.
-Measured: fold 5 us an event; a comparison 2.4 to 2.9 ms, ten times the sketch (some 1,200 Python
-calls each, a third of the time in ``logsumexp`` on a few numbers), and so a replay with an open
-release of 30 segments 180 us an event. Not yet done: all comparisons of a tick in one array.
+replay adds reading, decoding and identities (5 to 6 us, see ``bench_decode``). Strata that close
+in a tick are one round a family, 1 to 2 ms for three of them and 2 us a comparison; a verdict says
+the reasons of a few dozen of them, 0.3 ms each.
+Measured: fold 3 us an event; a tick 25 ms for 244 comparisons, 100 us each; a replay with an open
+release 180 us an event, because nearly every slice of forty orders closes strata: a round of each
+family, whose fixed cost nobody shares.
 
 Run: ``python -m benchmarks.bench_turn [--events N]``. CPU times, the best of the rounds.
 """
@@ -100,7 +100,7 @@ def ticks(facts: Facts, policy: Policy) -> tuple[int, float]:
 def strata(state: State) -> dict[object, int]:
     """Closed strata of every comparison."""
     return {
-        key: len(one.path.at)
+        key: one.strata
         for evidence in state.evidence.values()
         for key, one in evidence.comparisons.items()
     }

@@ -7,26 +7,25 @@ evidence by itself: the numbers come from the paths of the comparisons and from 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from analyzers import evidence as found
-from analyzers.arms import Rows, attribute
-from analyzers.comparison import Comparison
+from analyzers.attribution import Block, totals
+from analyzers.comparison import RELATIVE, Comparison
 from analyzers.facts import SLICE_NS, SLICE_S, Floats, Ints
 from analyzers.histogram import quantile
 from analyzers.policy import Kind, Metric, Policy
+from analyzers.subjects import BESIDE_VALUES
 from analyzers.timeline import Deployment
 from analyzers.times import epoch_ms
 from analyzers.turn import State
 from analyzers.verdict import Reason
 from dashboards.api.page_data import Evidence, EvidenceMarker, EvidenceMetric, EvidenceSeries
 
-# A drawing a thousand pixels wide shows no more; four times as many double the answer's size.
-POINTS: Final = 250
 BARS: Final = 120
 METRICS: Final = 40
 MARKERS: Final = 500
@@ -49,7 +48,7 @@ def evidence_of(state: State, name: str, policy: Policy) -> Evidence:
     for reason in reasons[:METRICS]:
         key = (reason.metric, tuple(reason.segment.items()))
         comparison = known.comparisons.get(key)
-        if comparison is not None and comparison.path.at:
+        if comparison is not None and comparison.strata and not comparison.silence:
             metrics.append(_metric(known, comparison, reason))
     totals = [r.metric for r in reasons if not r.segment and r.state != "not_observed"]
     deployment = known.deployment
@@ -65,9 +64,10 @@ def evidence_of(state: State, name: str, policy: Policy) -> Evidence:
 
 
 def _metric(known: found.Evidence, comparison: Comparison, reason: Reason) -> EvidenceMetric:
-    path, metric = comparison.path, comparison.metric
-    rows = _spread(len(path.at))
-    effect, low, high = _in_unit(metric, reason, path.effect, path.low, path.high)
+    metric, trace = comparison.metric, comparison.trace()
+    told = comparison.effects_of(trace, known.safe_threshold())
+    # Effects of some kinds are parts of the baseline.
+    base = 1.0 if metric.kind not in RELATIVE else reason.baseline or math.nan
     key = (reason.metric, tuple(reason.segment.items()))
     return EvidenceMetric(
         metric=reason.metric,
@@ -79,32 +79,15 @@ def _metric(known: found.Evidence, comparison: Comparison, reason: Reason) -> Ev
         state=reason.state,
         gates=reason.gates,
         indicative=reason.indicative,
-        at=[(path.at[i] + 1) * _MS_PER_SLICE for i in rows],
-        effect=_chosen(effect, rows),
-        low=_chosen(low, rows),
-        high=_chosen(high, rows),
-        e_value=_chosen(np.exp(np.minimum(path.log_harm, _EXP_MAX)), rows),
-        e_safe=_chosen(np.exp(np.minimum(path.log_safe, _EXP_MAX)), rows),
+        at=((trace.at + 1) * _MS_PER_SLICE).tolist(),
+        effect=_finite(told.effect * base),
+        low=_finite(told.low * base),
+        high=_finite(told.high * base),
+        e_value=_finite(np.exp(np.minimum(trace.log_harm, _EXP_MAX))),
+        e_safe=_finite(np.exp(np.minimum(trace.log_safe, _EXP_MAX))),
         harm_threshold=_threshold(known.harm_threshold(key)),
         safe_threshold=_threshold(known.safe_threshold()),
     )
-
-
-def _in_unit(
-    metric: Metric,
-    reason: Reason,
-    effect: Sequence[float],
-    low: Sequence[float],
-    high: Sequence[float],
-) -> tuple[Floats, Floats, Floats]:
-    """A path in the metric's unit and direction, as the verdict's own numbers are."""
-    paths = np.array(effect), np.array(low), np.array(high)
-    if metric.kind is Kind.PROPORTION:
-        if metric.worse == "higher":
-            return paths
-        return 0.0 - paths[0], 0.0 - paths[2], 0.0 - paths[1]  # not -x: it would draw -0
-    base = math.nan if reason.baseline is None else reason.baseline
-    return paths[0] * base, paths[1] * base, paths[2] * base
 
 
 def _margin(metric: Metric, reason: Reason) -> float | None:
@@ -118,15 +101,8 @@ def _threshold(log_e: float) -> float | None:
     return None if math.isinf(log_e) else math.exp(min(log_e, _EXP_MAX))
 
 
-def _spread(n: int) -> list[int]:
-    """At most ``POINTS`` places among n, evenly, always with the last."""
-    if n <= POINTS:
-        return list(range(n))
-    return sorted({round(i * (n - 1) / (POINTS - 1)) for i in range(POINTS)})
-
-
-def _chosen(values: Floats, rows: list[int]) -> list[float | None]:
-    return [float(values[i]) if np.isfinite(values[i]) else None for i in rows]
+def _finite(values: Floats) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
 # --- series ---------------------------------------------------------------------------------
@@ -155,30 +131,27 @@ def _all_series(
     bars = _bars(known.deployment, state)
     # As if it had started earlier: both versions are drawn, and where the canary begins is seen.
     early = replace(known.deployment, started_ns=bars.first * SLICE_NS)
-    parts = [
-        attribute(cells, early, known.replaces, policy)
-        for cells in (*state.sealed, state.unsealed)
-        if len(cells)
-    ]
-    drawn = []
-    for name in metrics:
-        rows = [part[name, ()] for part in parts if (name, ()) in part]
-        metric = known.comparisons[name, ()].metric if (name, ()) in known.comparisons else None
-        if metric is None or not rows or metric.kind is Kind.GAUGE:
-            continue
-        levels = _LEVELS[metric.kind](metric, rows, bars)
-        baseline, canary = (_chosen(side, list(range(bars.count))) for side in levels)
-        drawn.append(
+    seen = [known.comparisons[name, ()] for name in metrics if (name, ()) in known.comparisons]
+    drawn = [comparison.metric for comparison in seen]
+    if not drawn:
+        return []
+    cells = (*state.sealed, state.unsealed)
+    rows = totals(cells, early, known.replaces, replace(policy, bake_s=0), drawn)
+    series = []
+    for number, metric in enumerate(drawn):
+        mine = rows.where(rows.of == number)
+        baseline, canary = _LEVELS[metric.kind](metric, mine, bars)
+        series.append(
             EvidenceSeries(
-                metric=name,
+                metric=metric.name,
                 unit=metric.unit,
                 at=bars.at(),
                 width_ms=bars.width * _MS_PER_SLICE,
-                baseline=baseline,
-                canary=canary,
+                baseline=_finite(baseline),
+                canary=_finite(canary),
             )
         )
-    return drawn
+    return series
 
 
 def _bars(deployment: Deployment, state: State) -> _Bars:
@@ -192,48 +165,53 @@ def _bars(deployment: Deployment, state: State) -> _Bars:
     return _Bars(first, width, min(max((end - first) // width + 1, 1), 4 * BARS))
 
 
-def _counted(rows: list[Rows], bars: _Bars) -> tuple[Floats, Floats]:
-    """Units and failures of each interval and arm, both (count, 2)."""
-    units, failures = np.zeros((bars.count, 2)), np.zeros((bars.count, 2))
-    for part in rows:
-        place = bars.place(part.shown)
-        inside = (place >= 0) & (place < bars.count)
-        np.add.at(units, place[inside], part.units[inside])
-        np.add.at(failures, place[inside], part.failures[inside])
-    return units, failures
+def _summed(rows: Block, values: Floats, bars: _Bars) -> Floats:
+    """Sums of a column (k, 2) in each interval and arm, (count, 2)."""
+    sums, place = np.zeros((bars.count, 2)), bars.place(rows.shown)
+    inside = (place >= 0) & (place < bars.count)
+    np.add.at(sums, place[inside], values[inside])
+    return sums
 
 
-def _shares(_: Metric, rows: list[Rows], bars: _Bars) -> tuple[Floats, Floats]:
-    units, failures = _counted(rows, bars)
+def _shares(_: Metric, rows: Block, bars: _Bars) -> tuple[Floats, Floats]:
+    units, failures = (_summed(rows, one, bars) for one in (rows.units, rows.failures))
     with np.errstate(divide="ignore", invalid="ignore"):
         good = 1.0 - failures / units
     return good[:, 0], good[:, 1]
 
 
-def _counts(_: Metric, rows: list[Rows], bars: _Bars) -> tuple[Floats, Floats]:
-    units, _failures = _counted(rows, bars)
+def _counts(_: Metric, rows: Block, bars: _Bars) -> tuple[Floats, Floats]:
+    units = _summed(rows, rows.units, bars)
     return units[:, 0], units[:, 1]
 
 
-def _medians(metric: Metric, rows: list[Rows], bars: _Bars) -> tuple[Floats, Floats]:
-    place = np.concatenate([bars.place(part.shown[part.bin_of]) for part in rows])
-    number = np.concatenate([part.bin for part in rows])
-    counts = np.concatenate([part.bin_counts for part in rows])
+def _means(_: Metric, rows: Block, bars: _Bars) -> tuple[Floats, Floats]:
+    total, units = (_summed(rows, one, bars) for one in (rows.total, rows.units))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = total / units
+    return mean[:, 0], mean[:, 1]
+
+
+def _medians(metric: Metric, rows: Block, bars: _Bars) -> tuple[Floats, Floats]:
+    place = bars.place(rows.shown[rows.bin_of])
+    place[rows.bin >= BESIDE_VALUES] = -1  # units of independence, not values
     order = np.argsort(place, kind="stable")
     edges = np.searchsorted(place[order], np.arange(bars.count + 1))
     medians = np.full((bars.count, 2), np.nan)
     for i in range(bars.count):
         chosen = order[edges[i] : edges[i + 1]]
         for arm in (0, 1):
-            told = counts[chosen, arm].astype(np.int64)
-            level = quantile(number[chosen][told > 0], told[told > 0], 0.5, metric.quantum)
+            told = rows.bin_counts[chosen, arm].astype(np.int64)
+            level = quantile(rows.bin[chosen][told > 0], told[told > 0], 0.5, metric.quantum)
             medians[i, arm] = math.nan if level is None else level
     return medians[:, 0], medians[:, 1]
 
 
-_LEVELS: Final[dict[Kind, Callable[[Metric, list[Rows], _Bars], tuple[Floats, Floats]]]] = {
+_LEVELS: Final[dict[Kind, Callable[[Metric, Block, _Bars], tuple[Floats, Floats]]]] = {
     Kind.PROPORTION: _shares,
     Kind.COUNT: _counts,
     Kind.DURATION: _medians,
-    Kind.AMOUNT: _medians,
+    Kind.AMOUNT: _means,
+    Kind.GAUGE: _means,
+    Kind.RATIO: _means,
 }

@@ -68,20 +68,22 @@ def both_sides(n: Floats, total: Floats, square: Floats) -> tuple[Floats, Floats
     top = np.maximum(square, signal)
     rest = top - signal
     told = top > _TINY
-    sides = np.empty((2, len(PHIS), *n.shape))
-    for place, phi in enumerate(PHIS):
-        shrink = phi / (phi + n)
-        bottom = np.maximum(rest + shrink * signal, _TINY)
-        two_sided = 0.5 * (np.log(shrink) + n * np.log(np.where(told, top / bottom, 1.0)))
-        z = np.abs(total) * np.sqrt(n / ((n + phi) * bottom))
-        tail = stdtr(n, -np.where(told, z, 0.0))
-        # Where the tail underflows the normal's bounds it below: the e-value only shrinks.
-        low = np.log(np.maximum(tail, _TINY))
-        if (tail <= _TINY).any():
-            low = np.where(tail > _TINY, low, log_ndtr(-z))
-        high = np.log1p(-tail)
-        positive = total > 0
-        sides[0, place] = two_sided + np.log(2.0) + np.where(positive, high, low)
-        sides[1, place] = two_sided + np.log(2.0) + np.where(positive, low, high)
-    logs = np.where(enough, log_mean(sides, 1), 0.0)
-    return logs[0], logs[1]
+    phi = np.array(PHIS).reshape(-1, *([1] * n.ndim))
+    wide = n + phi
+    bottom = np.maximum(rest + phi / wide * signal, _TINY)
+    two_sided = np.log(np.where(told, top / bottom, 1.0)) * n
+    two_sided += np.log(4.0 * phi / wide)
+    two_sided *= 0.5
+    z = np.abs(total) * np.sqrt(n / (wide * bottom))
+    tail = stdtr(n, -np.where(told, z, 0.0))
+    # Where the tail underflows the normal's bounds it below: the e-value only shrinks.
+    low = np.log(np.maximum(tail, _TINY))
+    if (tail <= _TINY).any():
+        low = np.where(tail > _TINY, low, log_ndtr(-z))
+    high = log_mean(two_sided + np.log1p(-tail), 0)
+    low = log_mean(two_sided + low, 0)
+    positive = total > 0
+    return (
+        np.where(enough, np.where(positive, high, low), 0.0),
+        np.where(enough, np.where(positive, low, high), 0.0),
+    )

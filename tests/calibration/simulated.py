@@ -103,12 +103,12 @@ def simulated(orders: Orders, seed: int, policy: Policy = POLICY) -> Outcome:
     evidence = Evidence(deployment, OLD, policy)
     evidence.advance(cells)
     statuses = {change.status for change in evidence.changes}
-    judged = {key: c for key, c in evidence.comparisons.items() if not c.indicative}
+    everything = evidence.comparisons.items()
+    judged = {key: c for key, c in everything if not (c.indicative or c.silence)}
     harm = {_name(key): c.log_harm_max for key, c in judged.items()}
-    harm |= {"silence": max((s.log_e_max for s in evidence.stops.values()), default=0.0)}
-    safe = {
-        key[0]: max(c.path.log_safe_top, default=0.0) for key, c in judged.items() if not key[1]
-    }
+    silences = [c.log_harm_max for _, c in everything if c.silence]
+    harm |= {"silence": max(silences, default=0.0)}
+    safe = {key[0]: c.log_safe_top for key, c in judged.items() if not key[1]}
     return Outcome(seed, "degraded" in statuses, "healthy" in statuses, harm, safe)
 
 

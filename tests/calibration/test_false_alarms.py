@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from analyzers.arms import Rows
-from analyzers.comparison import Comparison
-from analyzers.contrast.silence import Quiet, watch
+from analyzers.attribution import Block
+from analyzers.comparisons import Comparisons
+from analyzers.contrast.quiet import Quiet
 from analyzers.facts import Floats
 from analyzers.histogram import buckets
 from tests.calibration.simulated import (
@@ -24,6 +24,7 @@ from tests.calibration.simulated import (
     simulated,
 )
 from tests.facts_of import duration
+from tests.reference.rounds import of_counts
 
 pytestmark = pytest.mark.slow
 
@@ -91,27 +92,43 @@ def test_at_the_margin_each_metric_alone_says_neither_harm_nor_safe_too_often(me
 # --- distributions that break tests of durations -----------------------------------------------
 
 
-def timed(chance: np.random.Generator, values: str, share: float, factor: float) -> Rows:
-    """Rows of 400 slices of about four durations; the canary's are ``factor`` times as long."""
-    units = chance.poisson([4.0 * (1 - share), 4.0 * share], (400, 2))
-    place = np.concatenate([np.repeat(np.arange(400), units[:, arm]) for arm in (0, 1)])
+SLICES = 400
+
+
+def timed(chance: np.random.Generator, row: int, values: str, share: float, factor: float) -> Block:
+    """Slices of about four durations each; the canary's are ``factor`` times as long."""
+    units = chance.poisson([4.0 * (1 - share), 4.0 * share], (SLICES, 2))
+    place = np.concatenate([np.repeat(np.arange(SLICES), units[:, arm]) for arm in (0, 1)])
     arm = np.repeat([0, 1], units.sum(axis=0))
     n, odd = len(place), chance.random(len(place)) < 0.05
     told: Floats = {
         "lognormal": chance.lognormal(0.0, 0.7, n),
         "timeouts": np.where(odd, 100.0, 1.0),
         "cached": np.where(odd, 0.01, 1.0),
-        "weather": chance.lognormal(0.0, 0.5, n) * np.exp(chance.normal(0, 0.4, 400))[place],
+        "weather": chance.lognormal(0.0, 0.5, n) * np.exp(chance.normal(0, 0.4, SLICES))[place],
     }[values]
-    number = buckets(np.rint(told * np.where(arm == 1, factor, 1.0) * 1e6).astype(np.int64))
-    counts = np.zeros((n, 2))
-    counts[np.arange(n), arm] = 1.0
-    order = np.argsort(place, kind="stable")
-    none = np.zeros((400, 2))
-    return Rows(
-        np.arange(400), units.astype(np.float64), none, none, place[order], number[order],
-        counts[order],
+    told = told * np.where(arm == 1, factor, 1.0)
+    number = buckets(np.rint(told * 1e6).astype(np.int64))
+    # Rows and their buckets are in order, and unique.
+    half = 1 << 13
+    key, at = np.unique(place * 2 * half + number + half, return_inverse=True)
+    counts = np.zeros((len(key), 2))
+    np.add.at(counts, (at, arm), 1.0)
+    none = np.zeros((SLICES, 2))
+    of = np.full(SLICES, row)
+    return Block(
+        of, np.arange(SLICES), units.astype(np.float64), none, none, none, np.zeros(SLICES),
+        key // (2 * half), key % (2 * half) - half, counts,
     )  # fmt: skip
+
+
+def beside(parts: Sequence[Block]) -> Block:
+    """Slices of many comparisons, one after the other."""
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in Block.__slots__
+    }
+    columns["bin_of"] = np.concatenate([p.bin_of + i * SLICES for i, p in enumerate(parts)])
+    return Block(**columns)
 
 
 @pytest.mark.parametrize("values", ["lognormal", "timeouts", "cached", "weather"])
@@ -119,19 +136,20 @@ def timed(chance: np.random.Generator, values: str, share: float, factor: float)
 def test_durations_at_the_margin_keep_the_rate_whatever_their_distribution(
     values: str, share: float
 ) -> None:
-    runs = 90
-    harm: list[bool] = []
-    safe: list[bool] = []
-    for seed in range(runs):
-        chance = np.random.default_rng(seed)
-        for factor, found in ((2 ** (5 / 32), harm), (2 ** (4 / 32), safe)):  # where 10 % rounds to
-            comparison = Comparison(duration(), promotion_error_rate=ALPHA)
-            comparison.advance(timed(chance, values, share, factor), np.zeros(400))
-            path = comparison.path
-            top = comparison.log_harm_max if found is harm else max(path.log_safe_top)
-            found.append(bool(top >= -np.log(ALPHA)))
-    assert_at_most(rate(harm), ALPHA, [seed for seed in range(runs) if harm[seed]])
-    assert_at_most(rate(safe), ALPHA, [seed for seed in range(runs) if safe[seed]])
+    runs = 300
+    for factor, harm in ((2 ** (5 / 32), True), (2 ** (4 / 32), False)):  # where 10 % rounds to
+        table = Comparisons()
+        table.add([duration()] * runs)
+        table.advance(
+            beside([
+                timed(np.random.default_rng(seed), seed, values, share, factor)
+                for seed in range(runs)
+            ])
+        )  # fmt: skip
+        assert (table.strata > 20).all()
+        tops = table.log_harm_max if harm else table.log_safe_top
+        hits = (tops >= -np.log(ALPHA)).tolist()
+        assert_at_most(rate(hits), ALPHA, [harm, *np.flatnonzero(hits).tolist()])
 
 
 # --- silence -------------------------------------------------------------------------------------
@@ -139,11 +157,15 @@ def test_durations_at_the_margin_keep_the_rate_whatever_their_distribution(
 
 def test_customers_who_order_at_other_hours_are_not_called_silent() -> None:
     """A canary of a tenth of the customers, most of whom order in one half of the day."""
-    runs, tops = 150, []
-    for seed in range(runs):
-        chance = np.random.default_rng(seed)
-        hour = np.arange(8_640) / 360
-        there = chance.random(8_640) < np.where((hour % 24) < 12, 0.18, 0.04)
-        tops.append(watch(Quiet(), there, np.full(8_640, 0.1))[1].max())
-    seeds = [seed for seed, top in enumerate(tops) if top >= -np.log(ALPHA)]
-    assert_at_most(rate(top >= -np.log(ALPHA) for top in tops), ALPHA, seeds)
+    runs, slices = 150, 8_640
+    hour = np.arange(slices) / 360
+    often = np.where((hour % 24) < 12, 0.18, 0.04)[:, None]
+    there = np.random.default_rng(1).random((slices, runs)) < often
+    quiet, rows, tops = Quiet(), np.arange(runs), np.zeros(runs)
+    quiet.add(runs)
+    for seen in there:
+        counts = np.column_stack([np.ones(runs), seen])
+        quiet.advance(rows, of_counts(counts, np.full(runs, 0.1)))
+        tops = np.maximum(tops, quiet.log_harm)
+    hits = (tops >= -np.log(ALPHA)).tolist()
+    assert_at_most(rate(hits), ALPHA, np.flatnonzero(hits).tolist())

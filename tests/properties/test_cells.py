@@ -232,19 +232,20 @@ def by_hand(
                 cells[at] = (
                     n + 1, failures + failed, total + quantum, square + quantum * quantum
                 )  # fmt: skip
-                if (number := bucket(metric.measure, event, quantum)) is not None:
+                for number in numbers(metric.measure, event, quantum):
                     bins[(*at, number)] += 1
     return cells, bins
 
 
-def bucket(measure: Measure, event: Event, quantum: int) -> int | None:
-    """The bucket that one event counts in, if any."""
-    if measure is Measure.VALUE:
-        return int(buckets(np.array([quantum]))[0])
+def numbers(measure: Measure, event: Event, quantum: int) -> list[int]:
+    """The buckets that one event counts in: of its value, of its subject."""
+    value = [int(buckets(np.array([quantum]))[0])] if measure is Measure.VALUE else []
     if not event.subject:
-        return None
+        return value
+    if measure is Measure.VALUE:
+        return [*value, 4097 + event.subject % 64]
     if measure is Measure.ASSIGNMENT:
-        return 1 + event.subject % 4096
+        return [1 + event.subject % 4096]
     if measure is Measure.OUTCOME:
-        return (1 + event.subject % 64) * (1 if event.outcome == "ok" else -1)
-    return None
+        return [(1 + event.subject % 64) * (1 if event.outcome == "ok" else -1)]
+    return []

@@ -47,3 +47,18 @@ def chosen(strata: Strata, rows: Ints) -> Strata:
         strata.units[rows], strata.bad[rows], strata.total[rows], strata.share[rows],
         of, strata.bin[at], strata.bin_counts[at],
     )  # fmt: skip
+
+
+def of_failures(bad: Floats, units: Floats) -> Strata:
+    """One stratum for each row of failures and units of both arms, (k, 2) each."""
+    return _unvalued(units, bad, np.zeros(len(units)))
+
+
+def of_counts(counts: Floats, share: Floats) -> Strata:
+    """One stratum for each row of counts (k, 2), at shares of the second arm (k,)."""
+    return _unvalued(counts, np.zeros_like(counts), share)
+
+
+def _unvalued(units: Floats, bad: Floats, share: Floats) -> Strata:
+    none = np.empty(0, np.int64)
+    return Strata(units, bad, np.zeros_like(units), share, none, none, np.empty((0, 2)))

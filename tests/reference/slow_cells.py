@@ -155,7 +155,9 @@ class _Observed:
 
 def _bucket(metric: Metric, facts: Facts, failed: Bools) -> Ints:
     """The bucket of each fact's subject: 1 + digest mod 64, negative if the fact failed."""
-    ends = {Measure.OUTCOME: 64, Measure.ANSWER: 64, Measure.ASSIGNMENT: 4096}
+    ends = {
+        Measure.OUTCOME: 64, Measure.ANSWER: 64, Measure.VALUE: 64, Measure.ASSIGNMENT: 4096,
+    }  # fmt: skip
     if metric.measure not in ends:
         return np.zeros(len(facts), np.int64)
     return np.array(
@@ -198,6 +200,15 @@ def _tally_by(
         owner, when, seen, number = (
             part[counting] for part in (of, mine.slice, mine.shown, number)
         )
+        if mine.quanta is not None:  # subjects stand beside the buckets of values
+            named = mine.bucket != 0
+            owner, when, seen, number = (
+                np.concatenate([part, more[named]])
+                for part, more in (
+                    (owner, of), (when, mine.slice), (seen, mine.shown),
+                    (number, 4096 + np.abs(mine.bucket)),
+                )
+            )  # fmt: skip
         bin_order, bin_starts = _runs((number, when, seen, owner))
         kept = bin_order[bin_starts]
         counts = np.diff(np.append(bin_starts, len(bin_order)))

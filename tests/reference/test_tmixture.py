@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from analyzers.contrast.batches import Batches
+from analyzers.contrast.batched import Batches
 from analyzers.contrast.mixing import log_mean
 from analyzers.contrast.tmixture import PHIS, log_e, log_e_one_sided
 from analyzers.facts import Floats
@@ -90,31 +90,35 @@ def test_the_lower_tail_is_bounded_by_the_true_one() -> None:
     assert (exact >= stats.norm.cdf(z)).all()
 
 
+def advanced(score: Floats, variance: Floats, information: Floats, units: Floats) -> list[Floats]:
+    """Log e-values after each of the strata (T, n, ...), and at last the batches that closed."""
+    batches, rows = Batches(score.shape[2]), np.arange(score.shape[1])
+    batches.add(len(rows))
+    found = [
+        batches.advance(rows, score[at], variance[at], information[at], units[at])
+        for at in range(len(score))
+    ]
+    return [np.array(found), batches.closed]
+
+
 def test_batches_close_by_information_whatever_the_scores_show() -> None:
     chance = np.random.default_rng(4)
-    units = np.tile([9.0, 1.0], (400, 1))
-    information = np.full(400, 0.31)
-    closings = []
-    for scale in (1.0, 50.0):
-        batches = Batches.empty(2)
-        score = scale * chance.standard_normal((400, 2))
-        batches.advance(score, np.ones((400, 2)), information, units)
-        closings.append(batches.closed)
+    units = np.tile([9.0, 1.0], (400, 2, 1))
+    information = np.full((400, 2), 0.31)
+    # The rows differ in the scale of their scores only.
+    score = chance.standard_normal((400, 1, 2)) * np.array([1.0, 50.0])[None, :, None]
+    _, closed = advanced(score, np.ones((400, 2, 2)), information, units)
     # theta is a tenth: 12 (1 - 2 theta)^2 = 7.68 must come together, which takes 25 strata.
-    assert closings == [400 // 25] * 2
+    assert closed.tolist() == [400 // 25] * 2
 
 
-def test_batches_advanced_in_any_blocks_say_the_same_to_the_last_bit() -> None:
+def test_a_row_of_batches_alone_and_among_others_says_the_same_to_the_last_bit() -> None:
     chance = np.random.default_rng(5)
-    score, variance = chance.standard_normal((90, 3)), chance.uniform(0.5, 2.0, (90, 3))
-    information, units = chance.uniform(0, 1, 90), chance.uniform(1, 9, (90, 2))
-    whole = Batches.empty(3).advance(score, variance, information, units)
-    for size in (1, 7, 40):
-        batches, up, down = Batches.empty(3), [], []
-        for start in range(0, 90, size):
-            rows = slice(start, start + size)
-            part = batches.advance(score[rows], variance[rows], information[rows], units[rows])
-            up.append(part[0])
-            down.append(part[1])
-        assert np.concatenate(up).tolist() == whole[0].tolist()
-        assert np.concatenate(down).tolist() == whole[1].tolist()
+    score, variance = chance.standard_normal((90, 4, 3)), chance.uniform(0.5, 2.0, (90, 4, 3))
+    information, units = chance.uniform(0, 1, (90, 4)), chance.uniform(1, 9, (90, 4, 2))
+    whole, closed = advanced(score, variance, information, units)
+    assert (closed > 5).all()
+    for row in range(4):
+        mine = slice(row, row + 1)
+        alone, _ = advanced(score[:, mine], variance[:, mine], information[:, mine], units[:, mine])
+        assert alone[:, 0].tolist() == whole[:, row].tolist()

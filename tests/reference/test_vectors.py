@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from analyzers.contrast import counts, gauge, normal, proportions, ranks
+from analyzers.contrast import counts, gauge, normal, proportions
 from analyzers.contrast.assignment import Assignments
+from analyzers.contrast.shifted import Shifted
 from analyzers.contrast.tmixture import log_e_one_sided
 from analyzers.facts import Floats
 from tests.reference import any_time, fixed_horizon
@@ -81,11 +82,10 @@ def test_the_normal_mixture_is_that_of_confseq(vector: Vector) -> None:
 
 @of_kind("perm_score_hist")
 def test_the_rank_score_is_the_permutation_score_of_the_histogram(vector: Vector) -> None:
-    both = np.column_stack(vector.of("base_counts", "canary_counts"))
+    both = np.column_stack(vector.of("base_counts", "canary_counts")).astype(float)
     numbers = np.arange(len(both)) + 1
     of, unshifted = np.zeros(len(both), np.int64), np.zeros(1, np.int64)
-    told = ranks.scores(of, numbers, both, 1, unshifted)
-    score, variance = told[0][0], told[1][0]
+    score, variance = Shifted(1, of, numbers, both).wilcoxon(unshifted)
     # Ours are scaled to unit variance without ties: midrank / n times the root of twelve.
     assert score[0] / np.sqrt(12) == vector.near("S")
     assert variance[0] / 12 == vector.near("V")

@@ -9,6 +9,7 @@ from analyzers.cells import Cells, Series, fold, merge, no_cells
 from analyzers.facts import Facts, Reject, concat, no_facts
 from analyzers.moments import QUANTA_LIMIT, floats, variance
 from analyzers.policy import Kind, Measure, Metric
+from analyzers.subjects import BESIDE_VALUES
 from tests.facts_of import (
     BEGIN_SLICE,
     NEW,
@@ -251,7 +252,16 @@ def test_two_proportions_of_one_batch_hold_only_the_subjects_that_feed_them() ->
 def test_counts_silence_and_what_cannot_be_read_have_no_subjects() -> None:
     facts = facts_of([1.0] * 2, subjects=[1, 2], value=[1.0, 2.0])
     assert not len(folded(facts, throughput(), flow(), validity()).bin)
-    assert folded(facts, duration(types=())).bin_count.sum() == 2  # those of the values
+
+
+def test_cells_of_values_hold_subjects_beside_the_buckets_of_the_values() -> None:
+    facts = facts_of([1.0] * 3, subjects=[1, 65, 0], value=[1.0, 2.0, 4.0])
+    cells = folded(facts, duration(types=()))
+    assert cells.count.tolist() == [3]
+    values = cells.bin < BESIDE_VALUES
+    assert cells.bin_count[values].tolist() == [1, 1, 1]
+    assert cells.bin[~values].tolist() == [BESIDE_VALUES + 2]
+    assert cells.bin_count[~values].tolist() == [2]
 
 
 def test_assignments_count_every_outcome_in_total_by_subject() -> None:

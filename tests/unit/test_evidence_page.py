@@ -7,12 +7,13 @@ from functools import cache
 
 import msgspec
 
+from analyzers.traces import POINTS
 from analyzers.turn import Inbox, State, take_turn
 from collector.decoding.decode import decode
 from dashboards.api.page_data import Evidence
 from pipeline.config import parse
 from pipeline.demo.orders import shipped_orders
-from pipeline.evidence_page import BARS, POINTS, evidence_of
+from pipeline.evidence_page import BARS, evidence_of
 from tests.scenarios.order_streams import DEPLOYMENT, Harm, stream_from_orders
 
 POLICY = parse(b"", {}).policy

@@ -1,0 +1,428 @@
+"""All running comparisons, canary against baseline, as rows of columns: slices in, evidence out.
+
+Slices are storage, not strata: consecutive ones merge until a stratum holds enough units in both
+arms to say anything (at low volume nearly every event sits alone in its slice). A comparison is a
+running fold: advanced slice by slice or a year at once, beside ten thousand others or alone, it
+says the same to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from analyzers.arms import BASELINE, CANARY
+from analyzers.attribution import Block
+from analyzers.contrast.strata import Strata, keep
+from analyzers.facts import NEVER, Bools, Floats, Ints
+from analyzers.families import FAMILIES, WINDOW_SLICES, Families, family_of, swapped
+from analyzers.grouping import runs
+from analyzers.pending import Buckets, ranks_within, summed
+from analyzers.policy import Kind, Measure, Metric
+from analyzers.subjects import BESIDE_VALUES, BUCKETS
+from analyzers.traces import Traces
+
+# A stratum of one unit carries no information; of n it carries (n - 1) / n. Ranks need some for
+# their scores to look normal. Proportions have an exact kernel, which needs none: at 20, a segment
+# of one order a day would wait three weeks between looks.
+STRATUM_UNITS: Final = {
+    Kind.PROPORTION: 8, Kind.COUNT: 20, Kind.DURATION: 20, Kind.AMOUNT: 20, Kind.RATIO: 20,
+    Kind.GAUGE: 1,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The evidence after each stratum that closed: of which comparison, at the end of which slice,
+    and the log e-values for harm and for safety then; in order of time. All (c,)."""
+
+    of: Ints
+    at: Ints
+    log_harm: Floats
+    log_safe: Floats
+
+    def where(self, rows: Bools) -> Closed:
+        """Only the given ones."""
+        return Closed(self.of[rows], self.at[rows], self.log_harm[rows], self.log_safe[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Appearances:
+    """When some comparisons were first shown at all, and by the baseline; (k,) each."""
+
+    rows: Ints
+    seen: Ints
+    baseline: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Strata:
+    """The c strata that closed in a block, those of a comparison in order of time: of which one,
+    the last slice, the rank among its comparison's, and the sums (c, 9): units, failures, totals
+    and exposure of both arms, units expected of the canary."""
+
+    of: Ints
+    at: Ints
+    rank: Ints
+    sums: Floats
+
+
+class Comparisons:
+    """The table of all running comparisons. Attributes are for reading."""
+
+    def __init__(self) -> None:
+        self.metrics: list[Metric] = []
+        self.seen = np.zeros((0, 2))  # units of both arms in all slices, whatever they tell
+        self.first_seen = np.zeros(0, np.int64)  # first slice in which anything was shown
+        self.baseline_first = np.zeros(0, np.int64)  # and by the baseline
+        self.units = np.zeros((0, 2))  # of closed strata
+        self.bad = np.zeros((0, 2))
+        self.total = np.zeros((0, 2))
+        self.strata = np.zeros(0, np.int64)
+        self.log_harm = np.zeros(0)
+        self.log_safe = np.zeros(0)
+        self.log_harm_max = np.zeros(0)
+        self.log_safe_top = np.zeros(0)
+        self.families = Families()
+        self.traces = Traces()
+        self.values = Buckets()  # all values so far, for medians
+        self._open = np.zeros((0, 9))  # sums over open strata
+        self._waiting = Buckets()  # of open strata
+        self._window = np.zeros(0, np.int64)  # of gauges: the minute that is open
+        self._code = np.zeros(0, np.int64)  # which family
+        self._wanted = np.zeros(0)  # units of a stratum
+        self._is = np.zeros((0, len(_TRAITS)), np.bool_)
+
+    def __len__(self) -> int:
+        return len(self.metrics)
+
+    def add(self, metrics: Sequence[Metric]) -> Ints:
+        """The rows of new comparisons, of one metric each."""
+        n, k = len(self), len(metrics)
+        self.metrics += metrics
+        for name in ("first_seen", "baseline_first"):
+            setattr(self, name, np.concatenate([getattr(self, name), np.full(k, NEVER)]))
+        for name in ("seen", "units", "bad", "total"):
+            setattr(self, name, np.concatenate([getattr(self, name), np.zeros((k, 2))]))
+        for name in ("log_harm", "log_safe", "log_harm_max", "log_safe_top"):
+            setattr(self, name, np.concatenate([getattr(self, name), np.zeros(k)]))
+        for name in ("strata", "_window"):
+            setattr(self, name, np.concatenate([getattr(self, name), np.zeros(k, np.int64)]))
+        self._open = np.concatenate([self._open, np.zeros((k, 9))])
+        codes = [FAMILIES.index(family_of(metric)) for metric in metrics]
+        self._code = np.concatenate([self._code, np.array(codes, np.int64)])
+        wanted = [_wanted(metric) for metric in metrics]
+        self._wanted = np.concatenate([self._wanted, np.array(wanted, np.float64)])
+        traits = np.array([[rule(metric) for rule in _TRAITS.values()] for metric in metrics])
+        self._is = np.concatenate([self._is, traits.reshape(k, len(_TRAITS))])
+        self.families.add(k)
+        self.traces.add(k)
+        return np.arange(n, n + k)
+
+    def keep(self, rows: Ints) -> Ints:
+        """Leaves only some comparisons, in ascending order; the new row of each old one, -1 for
+        those that are gone."""
+        new = np.full(len(self), -1)
+        new[rows] = np.arange(len(rows))
+        self.families.keep(rows, self._code)
+        self.values.renumber(new)
+        self._waiting.renumber(new)
+        for name, column in vars(self).items():
+            if isinstance(column, np.ndarray):
+                setattr(self, name, column[rows])
+        keep(self.traces, rows)
+        self.metrics = [self.metrics[row] for row in rows.tolist()]
+        return new
+
+    def _trait(self, name: str, rows: Ints) -> Bools:
+        return np.asarray(self._is[rows, list(_TRAITS).index(name)])
+
+    @property
+    def ratios(self) -> Bools:
+        """Which comparisons are of a ratio, (n,)."""
+        return self._trait("ratio", np.arange(len(self)))
+
+    def indicative(self, row: int) -> bool:
+        """Whether a comparison is shown but decides nothing: a count without exposure cannot tell
+        harm from a split that sends fewer customers, a gauge without enough of a past cannot tell
+        it from its own ups and downs."""
+        metric = self.metrics[row]
+        if metric.kind is Kind.GAUGE:
+            return not self.families.knows(row)
+        return only_declared(metric) and metric.measure is not Measure.FLOW
+
+    def appearances(self, rows: Ints) -> Appearances:
+        """When the given comparisons were first shown, as known now."""
+        rows = np.unique(rows)
+        return Appearances(rows, self.first_seen[rows], self.baseline_first[rows])
+
+    def appeared(self, before: Appearances) -> list[tuple[int, int]]:
+        """Row and slice of what has been shown for the first time since: at all, by the
+        baseline."""
+        rows, news = before.rows, set[tuple[int, int]]()
+        for then, now in (
+            (before.seen, self.first_seen[rows]), (before.baseline, self.baseline_first[rows])
+        ):  # fmt: skip
+            fresh = then != now
+            news |= set(zip(rows[fresh].tolist(), now[fresh].tolist(), strict=True))
+        return sorted(news)
+
+    # --- moving ---------------------------------------------------------------------------
+
+    def advance(self, block: Block) -> Closed:
+        """Takes in later slices, rows in order of comparison and slice; what closed by them."""
+        if not len(block):
+            none, no_float = np.empty(0, np.int64), np.empty(0)
+            return Closed(none, none, no_float, no_float)
+        self._note(block)
+        block = block.where(~self._trait("undeclared", block.of) | (block.share > 0))
+        strata, row_of = self._strata(block)
+        closed = self._tell(strata, self._buckets(block, strata, row_of))
+        order = np.lexsort((closed.of, closed.at))
+        return Closed(
+            closed.of[order], closed.at[order], closed.log_harm[order], closed.log_safe[order]
+        )
+
+    def _note(self, block: Block) -> None:
+        """What is shown, whether it tells anything or not."""
+        np.add.at(self.seen, block.of, block.units)
+        # Questions that nobody has ever answered show nothing: answers are not sent here.
+        unanswered = np.where(self._trait("asked", block.of)[:, None], block.failures, 0.0)
+        there = block.units - unanswered > 0
+        any_arm, baseline = there.any(axis=1), there[:, BASELINE]
+        np.minimum.at(self.first_seen, block.of[any_arm], block.shown[any_arm])
+        np.minimum.at(self.baseline_first, block.of[baseline], block.shown[baseline])
+
+    def _strata(self, block: Block) -> tuple[_Strata, Ints]:
+        """The strata that close in a block, and for each of its rows which of them it is part of,
+        -1 while that is open: by totals, never by outcomes."""
+        expected = block.share * block.units.sum(axis=1)
+        sums = np.column_stack([block.units, block.failures, block.total, block.exposed, expected])
+        rank = ranks_within(block.of)
+        by_rank = np.argsort(rank, kind="stable")
+        rounds = np.searchsorted(rank[by_rank], np.arange(int(rank.max(initial=-1)) + 2))
+        of, at, last, told = [], [], [], []
+        for r, (begin, end) in enumerate(pairwise(rounds.tolist())):
+            rows = by_rank[begin:end]
+            mine, shown = block.of[rows], block.shown[rows]
+            passed = self._passed(mine, shown)
+            if len(passed):
+                over = passed[(self._open[passed, :2] > 0).all(axis=1)]
+                of.append(over)
+                at.append((self._window[over] + 1) * WINDOW_SLICES - 1)
+                last.append(np.full(len(over), r - 1))
+                told.append(self._open[over])
+                self._open[passed] = 0.0
+            self._window[mine] = shown // WINDOW_SLICES
+            self._open[mine] = now = self._open[mine] + sums[rows]
+            full = self._full(mine, now)
+            if full.any():
+                of.append(mine[full])
+                at.append(shown[full])
+                last.append(np.full(int(full.sum()), r))
+                told.append(now[full])
+                self._open[mine[full]] = 0.0
+        if not sum(map(len, of)):
+            none = np.empty(0, np.int64)
+            return _Strata(none, none, none, np.empty((0, 9))), np.full(len(block), -1)
+        comparison, until = np.concatenate(of), np.concatenate(last)
+        order = np.lexsort((until, comparison))
+        comparison, until = comparison[order], until[order]
+        strata = _Strata(
+            comparison,
+            np.concatenate(at)[order],
+            ranks_within(comparison),
+            np.concatenate(told)[order],
+        )
+        return strata, _parts(block.of, rank, comparison, until)
+
+    def _passed(self, mine: Ints, shown: Ints) -> Ints:
+        """The gauges whose open minute is over."""
+        over = self._trait("gauge", mine) & (self._window[mine] != shown // WINDOW_SLICES)
+        return np.asarray(mine[over])
+
+    def _full(self, mine: Ints, now: Floats) -> Bools:
+        """Which open strata hold enough, (k,)."""
+        units, exposed, expected = now[:, :2], now[:, 6:8], now[:, 8]
+        n = units.sum(axis=1)
+        counts, by_exposure = self._trait("counts", mine), self._trait("exposed", mine)
+        size = np.where(self._trait("ratio", mine), exposed.sum(axis=1), n)
+        both = np.where(by_exposure[:, None], exposed, units).min(axis=1) >= 1.0
+        declared = (expected >= 1.0) & (expected <= n - 1.0)
+        full = (size >= self._wanted[mine]) & np.where(counts & ~by_exposure, declared, both)
+        full &= ~self._trait("gauge", mine)
+        return np.asarray(full | self._trait("flow", mine))
+
+    def _buckets(self, block: Block, strata: _Strata, row_of: Ints) -> _Bins:
+        """The buckets of the strata that closed; those of open ones wait."""
+        leaving = np.zeros(len(self), np.bool_)
+        leaving[strata.of] = True
+        comparison, bucket, counts = self._waiting.take(leaving)
+        # What has waited belongs to the first stratum of its comparison that closes.
+        first = np.searchsorted(strata.of, comparison)
+        mine = block.of[block.bin_of]
+        valued = self._trait("valued", mine) & (block.bin < BESIDE_VALUES)
+        self.values.add(mine[valued], block.bin[valued], block.bin_counts[valued])
+        part = np.where(self._trait("buckets", mine), row_of[block.bin_of], -2)
+        here, open_ = part >= 0, part == -1
+        self._waiting.add(mine[open_], block.bin[open_], block.bin_counts[open_])
+        of = np.concatenate([first, part[here]])
+        number = np.concatenate([bucket, block.bin[here]])
+        held = np.concatenate([counts, block.bin_counts[here]])
+        key, held = summed(of * (1 << 14) + number + (1 << 13), held)
+        return _Bins(key >> 14, key % (1 << 14) - (1 << 13), held)
+
+    def _tell(self, strata: _Strata, bins: _Bins) -> Closed:
+        """Hands strata to their families, round by round."""
+        harm, safe = np.zeros(len(strata.of)), np.zeros(len(strata.of))
+        code = self._code[strata.of]
+        order = np.lexsort((code, strata.rank))
+        turn = strata.rank[order] * len(FAMILIES) + code[order]
+        for begin in runs(turn).tolist():
+            end = int(np.searchsorted(turn, turn[begin], side="right"))
+            chosen = order[begin:end]
+            harm[chosen], safe[chosen] = self._round(
+                FAMILIES[int(code[chosen[0]])], strata, bins.of_strata(chosen), chosen
+            )
+        return Closed(strata.of, strata.at, harm, safe)
+
+    def _round(
+        self, name: str, strata: _Strata, bins: _Bins, chosen: Ints
+    ) -> tuple[Floats, Floats]:
+        rows, at = strata.of[chosen], strata.at[chosen]
+        one = self._arranged(rows, strata.sums[chosen], bins)
+        family, place = self.families.advance(name, rows, at, one, self.metrics)
+        harm, safe = family.log_harm[place], family.log_safe[place]
+        self.log_harm[rows], self.log_safe[rows] = harm, safe
+        self.log_harm_max[rows] = np.maximum(self.log_harm_max[rows], harm)
+        self.log_safe_top[rows] = np.maximum(self.log_safe_top[rows], safe)
+        self.units[rows] += strata.sums[chosen, 0:2]
+        self.bad[rows] += strata.sums[chosen, 2:4]
+        self.total[rows] += strata.sums[chosen, 4:6]
+        self.strata[rows] += 1
+        if name != "quiet":  # silence has no size to plot
+            self.traces.record(rows, at, family.told(place), harm, safe)
+        return harm, safe
+
+    def _arranged(self, rows: Ints, sums: Floats, bins: _Bins) -> Strata:
+        """Strata as a family takes them: arms swapped where less is worse, subjects as units."""
+        units, bad, total, exposed = (sums[:, at : at + 2] for at in (0, 2, 4, 6))
+        if len(bins.of) and self._trait("share", rows).any():
+            units, bad = _by_subject(units, bad, bins)
+        elif self._trait("valued", rows).any():
+            bins = _by_weight(units, bins)
+        bad = np.where(self._trait("good", rows)[:, None], units - bad, bad)
+        n = np.maximum(units.sum(axis=1), 1.0)
+        everyone = np.maximum(exposed.sum(axis=1), 1e-300)
+        by_exposure = self._trait("exposed", rows) & self._trait("counts", rows)
+        share = np.where(by_exposure, exposed[:, CANARY] / everyone, sums[:, 8] / n)
+        turned = self._trait("swapped", rows)
+        if turned.any():
+            units, bad, total = (
+                np.where(turned[:, None], pair[:, ::-1], pair) for pair in (units, bad, total)
+            )
+            share = np.where(turned, 1.0 - share, share)
+            counts = np.where(turned[bins.of][:, None], bins.counts[:, ::-1], bins.counts)
+            bins = _Bins(bins.of, bins.bin, counts)
+        return Strata(units, bad, total, share, bins.of, bins.bin, bins.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bins:
+    """Buckets of strata, in order: of which one, bucket number, counts (m, 2)."""
+
+    of: Ints
+    bin: Ints
+    counts: Floats
+
+    def of_strata(self, chosen: Ints) -> _Bins:
+        """Those of the chosen strata, numbered as they are chosen."""
+        if not len(self.of):
+            return self
+        begin = np.searchsorted(self.of, chosen)
+        sizes = np.searchsorted(self.of, chosen, side="right") - begin
+        of = np.repeat(np.arange(len(chosen)), sizes)
+        at = np.arange(len(of)) + np.repeat(begin - np.cumsum(sizes) + sizes, sizes)
+        return _Bins(of, self.bin[at], self.counts[at])
+
+
+def _by_subject(units: Floats, bad: Floats, bins: _Bins) -> tuple[Floats, Floats]:
+    """Units and failures in which each bucket of subjects counts once, with the part of it that
+    failed: lines of one invoice are not independent. Those without a subject count as they are."""
+    k = len(units)
+    subject = np.abs(bins.bin)
+    key, whole = summed(bins.of * (1 << 13) + subject, bins.counts)
+    failed = np.zeros_like(whole)
+    np.add.at(
+        failed,
+        np.searchsorted(key, bins.of * (1 << 13) + subject),
+        np.where((bins.bin < 0)[:, None], bins.counts, 0.0),
+    )
+    of = key >> 13
+    own = [np.zeros((k, 2)) for _ in range(4)]
+    for column, values in zip(
+        own,
+        (whole, failed, whole > 0, failed / np.maximum(whole, 1.0)),
+        strict=True,
+    ):
+        np.add.at(column, of, values)
+    everything, failures, buckets, parts = own
+    return units - everything + buckets, bad - failures + parts
+
+
+def _by_weight(units: Floats, bins: _Bins) -> _Bins:
+    """Buckets of values in which units that come in clusters weigh as much as so many independent
+    ones would: as if lines of one invoice were all alike. Of n units in clusters of sizes c, spread
+    over B buckets of subjects, the sum of c^2 is near (sum of squares - n^2 / B) / (1 - 1 / B)."""
+    named = bins.bin >= BESIDE_VALUES
+    values = _Bins(bins.of[~named], bins.bin[~named], bins.counts[~named])
+    if not named.any():
+        return values
+    sums, squares = np.zeros_like(units), np.zeros_like(units)
+    np.add.at(sums, bins.of[named], bins.counts[named])
+    np.add.at(squares, bins.of[named], bins.counts[named] ** 2)
+    alike = np.maximum((squares - sums**2 / BUCKETS) / (1.0 - 1.0 / BUCKETS), sums)
+    n = np.maximum(units, 1.0)
+    crowding = np.maximum((alike + np.maximum(units - sums, 0.0)) / n, 1.0)
+    weight = (1.0 / n).sum(axis=1) / (crowding / n).sum(axis=1)
+    return _Bins(values.of, values.bin, values.counts * weight[values.of][:, None])
+
+
+def _parts(of: Ints, rank: Ints, comparison: Ints, until: Ints) -> Ints:
+    """For each row of a block, the stratum it is part of: the first of its comparison that ends
+    at its rank or later; -1 for none."""
+    width = int(max(rank.max(initial=0), until.max(initial=0))) + 2
+    place = np.searchsorted(comparison * width + until + 1, of * width + rank + 1)
+    inside = np.minimum(place, len(comparison) - 1)
+    return np.where((place < len(comparison)) & (comparison[inside] == of), place, -1)
+
+
+def _wanted(metric: Metric) -> float:
+    return 0.0 if metric.measure is Measure.FLOW else float(STRATUM_UNITS[metric.kind])
+
+
+def only_declared(metric: Metric) -> bool:
+    """Whether nothing but a declared share says how much a count should be."""
+    return metric.kind is Kind.COUNT and not metric.exposure
+
+
+_BUCKETS: Final = (Kind.PROPORTION, Kind.DURATION, Kind.AMOUNT)
+_TRAITS: Final[dict[str, Callable[[Metric], bool]]] = {
+    "asked": lambda metric: metric.measure is Measure.ANSWER,
+    "flow": lambda metric: metric.measure is Measure.FLOW,
+    "counts": lambda metric: metric.kind is Kind.COUNT,
+    "exposed": lambda metric: bool(metric.exposure) or metric.kind is Kind.RATIO,
+    "ratio": lambda metric: metric.kind is Kind.RATIO,
+    "gauge": lambda metric: metric.kind is Kind.GAUGE,
+    "share": lambda metric: metric.kind is Kind.PROPORTION,
+    "buckets": lambda metric: metric.kind in _BUCKETS or metric.measure is Measure.ASSIGNMENT,
+    "valued": lambda metric: metric.measure is Measure.VALUE,
+    "good": lambda metric: metric.kind is Kind.PROPORTION and metric.worse == "higher",
+    "swapped": swapped,
+    # A count by declared share has nothing to be held against before one is declared.
+    "undeclared": lambda metric: only_declared(metric) and metric.measure is not Measure.FLOW,
+}

@@ -1,0 +1,89 @@
+"""What the baseline's gauges did before a release: how one minute hangs together with the next.
+
+A queue that is long now is long a minute later, whoever was released. Only its own past says by how
+much, and only then can a difference between two arms be told from such memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import numpy as np
+
+from analyzers import moments
+from analyzers.arms import BASELINE, Key, arm_of
+from analyzers.cells import Cells
+from analyzers.contrast.gauge import coefficients
+from analyzers.facts import SLICE_NS, SLICE_S, Floats, Ints
+from analyzers.families import WINDOW_SLICES
+from analyzers.policy import Kind, Policy
+from analyzers.timeline import Deployment
+
+# So many days before the start are looked at.
+DAYS: Final = 7
+
+
+def pasts(
+    deployment: Deployment, replaces: str, sealed: Iterable[Cells], policy: Policy
+) -> Mapping[Key, Floats]:
+    """The coefficients (5,) of the baseline's gauges, of those whose past is long and even enough.
+
+    What was shown after the start slice does not count: once that is sealed, no later cell changes
+    the answer, and a restart gives the same one.
+    """
+    gauges = {metric.name: metric for metric in policy.metrics if metric.kind is Kind.GAUGE}
+    start = deployment.started_ns // SLICE_NS
+    since = start - DAYS * 24 * 3600 // SLICE_S
+    keys: dict[Key, int] = {}
+    parts: list[tuple[Ints, Ints, Ints, moments.Wide]] = []
+    for cells in sealed if gauges else ():
+        number = np.full(len(cells.series), -1)
+        for place, series in enumerate(cells.series):
+            mine = (series.service, series.environment)
+            if series.metric not in gauges or mine != (deployment.service, deployment.environment):
+                continue
+            if arm_of(series, deployment, replaces) == BASELINE:
+                number[place] = keys.setdefault((series.metric, series.segment), len(keys))
+        rows = (number[cells.of] >= 0) & (cells.slice < start) & (cells.slice >= since)
+        rows &= cells.shown <= start
+        at = np.flatnonzero(rows)
+        minute = cells.slice[at] // WINDOW_SLICES
+        parts.append((number[cells.of[at]], minute, cells.count[at], cells.sum.take(at)))
+    found = {}
+    for key, (minute, mean) in _series(keys, parts).items():
+        told = coefficients(_unbroken(minute, mean * gauges[key[0]].quantum))
+        if told is not None:
+            found[key] = told
+    return found
+
+
+def _series(
+    keys: Mapping[Key, int], parts: list[tuple[Ints, Ints, Ints, moments.Wide]]
+) -> dict[Key, tuple[Ints, Floats]]:
+    """For each gauge its minutes, ascending, and the mean of each in quanta."""
+    if not keys:
+        return {}
+    of, minute, count = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    total = moments.concat([part[3] for part in parts])
+    low = int(minute.min(initial=0))
+    span = int(minute.max(initial=0)) - low + 1
+    both, place = np.unique(of * span + (minute - low), return_inverse=True)
+    # Integers first: the mean depends on no order.
+    sums = moments.floats(moments.added(total, place, len(both)))
+    counts = np.bincount(place, weights=count, minlength=len(both))
+    mean, owner = sums / np.maximum(counts, 1.0), both // span
+    return {
+        key: (both[owner == number] % span + low, mean[owner == number])
+        for key, number in keys.items()
+    }
+
+
+def _unbroken(minute: Ints, mean: Floats) -> Floats:
+    """The longest run of minutes without a gap, the latest of equally long ones."""
+    if not len(minute):
+        return mean
+    begins = np.flatnonzero(np.append(True, np.diff(minute) != 1))
+    sizes = np.diff(np.append(begins, len(minute)))
+    best = len(sizes) - 1 - int(np.argmax(sizes[::-1]))
+    return mean[begins[best] : begins[best] + sizes[best]]
