@@ -77,6 +77,7 @@ class Evidence:
         self._e: list[float] = []  # weighted e-values
         self._safe: list[tuple[float, float]] = []  # log e-value now, and the largest so far
         self._totals: list[Key] = []  # what may gate
+        self._assigned: list[Key] = []  # what says who was put on which side
         # Metrics that gate even before anything of them has come since the start.
         self._awaited = frozenset(
             metric.name
@@ -112,6 +113,8 @@ class Evidence:
             self.table.families.remember(row, self.past[key])
         if not key[1] and metric.criticality is not Criticality.WATCH:
             self._totals.append(key)
+        if metric.measure is Measure.ASSIGNMENT:
+            self._assigned.append(key)
         weighs = metric.criticality is not Criticality.WATCH and not comparison.indicative
         self.weights[key] = weight = self._budget.weight(metric, key[1]) if weighs else 0.0
         self._place[row] = len(self._weight)
@@ -240,9 +243,8 @@ class Evidence:
     def mismatch(self) -> Key | None:
         """The assignment that shows that the sides are not what they should be; None if none."""
         level = -math.log(self.policy.assignment_error_rate)
-        for key, comparison in self.comparisons.items():
-            assigned = comparison.metric.measure is Measure.ASSIGNMENT
-            if assigned and comparison.log_harm_max >= level:
+        for key in self._assigned:
+            if self.comparisons[key].log_harm_max >= level:
                 return key
         return None
 
@@ -265,8 +267,8 @@ def advance(judged: Sequence[Evidence], table: Comparisons, cells: Cells) -> Non
         by_service.setdefault((one.service, one.environment), {})[place] = one
     parts: list[tuple[Evidence, Shares]] = []
     for evidence in judged:
-        whose = (evidence.deployment.service, evidence.deployment.environment)
-        shares = evidence.shares(cells, by_service.get(whose, {}))
+        service = (evidence.deployment.service, evidence.deployment.environment)
+        shares = evidence.shares(cells, by_service.get(service, {}))
         if shares is not None and len(shares.of):
             parts.append((evidence, shares))
     if not parts:
@@ -278,13 +280,15 @@ def advance(judged: Sequence[Evidence], table: Comparisons, cells: Cells) -> Non
     owner: dict[int, int] = {}
     for number, (_, shares) in enumerate(parts):
         owner.update(dict.fromkeys(np.unique(shares.of).tolist(), number))
-    whose_row = np.array([owner[row] for row in closed.of.tolist()], np.int64)
+    whose = np.array([owner[row] for row in closed.of.tolist()], np.int64)
+    order = np.argsort(whose, kind="stable")
+    edges = np.searchsorted(whose[order], np.arange(len(parts) + 1)).tolist()
     appeared_of: dict[int, list[int]] = {}
     for row, at in appeared:
         appeared_of.setdefault(owner[row], []).append(at)
     for number, (evidence, _) in enumerate(parts):
-        mine = whose_row == number
-        if mine.any() or number in appeared_of:
+        mine = order[edges[number] : edges[number + 1]]
+        if len(mine) or number in appeared_of:
             evidence.follow(closed.where(mine), appeared_of.get(number, ()))
 
 

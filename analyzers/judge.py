@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from analyzers.arms import BASELINE, CANARY
+from analyzers.arms import BASELINE, CANARY, Key
 from analyzers.comparison import RELATIVE, Comparison
 from analyzers.evidence import Evidence
 from analyzers.facts import NS_PER_S, SLICE_NS, SLICE_S
@@ -19,6 +19,7 @@ from analyzers.verdict import Action, Design, Status, Suspect, Verdict
 # A stream that is quiet for twice its longest pause so far has stopped; half an hour at least,
 # because one minute of silence means nothing at forty orders a day.
 _QUIET_MIN_SLICES: Final = 180
+_CARRIERS: Final = 3  # segments that are named in words
 _LARGEST: Final = 1e300  # JSON has no infinity
 _SCORES: Final[dict[Action, int]] = {"promote": 100, "rollback": 0, "wait": 50, "hold": 50}
 
@@ -187,8 +188,21 @@ def _blame(evidence: Evidence) -> str:
     effect = float(comparison.effects(evidence.safe_threshold()).effect[0])
     return (
         f"{key[0]}{where}: {_in_words(comparison, effect)} against the "
-        f"baseline, worse than its margin of {_margin(comparison)}."
+        f"baseline, worse than its margin of {_margin(comparison)}{_carriers(evidence, key)}."
     )
+
+
+def _carriers(evidence: Evidence, top: Key) -> str:
+    """Where a total's harm is shown by itself: its strongest segments, in words."""
+    if top[1]:
+        return ""
+    found = [
+        " ".join(f"{name} {value}" for name, value in key[1])
+        for key in worst(evidence)
+        if key[0] == top[0] and key[1] and peak(evidence, key) >= evidence.harm_threshold(key)
+    ]
+    more = f" and {len(found) - _CARRIERS} more" if len(found) > _CARRIERS else ""
+    return f"; shown in {', '.join(found[:_CARRIERS])}{more}" if found else ""
 
 
 def _in_words(comparison: Comparison, effect: float) -> str:

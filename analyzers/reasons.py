@@ -42,7 +42,12 @@ def reasons(evidence: Evidence, at: int) -> list[Reason]:
     spare = _WORST_SEGMENTS
     for key in ranked:
         state = _state(evidence, key, top)
-        silence = evidence.comparisons[key].silence
+        comparison = evidence.comparisons[key]
+        if comparison.metric.measure is Measure.ASSIGNMENT:
+            if key == evidence.mismatch:
+                found.append((1, _mismatch(evidence, key)))
+            continue
+        silence = comparison.silence
         if key[1] and state != "degraded":
             if silence or spare == 0:
                 continue
@@ -172,6 +177,20 @@ def _silence(evidence: Evidence, key: Key, _: int, state: State) -> Reason:
         n_baseline=baseline,
         n_canary=canary,
         detail=f"canary seen in {canary} slices, baseline in {baseline}",
+    )
+
+
+def _mismatch(evidence: Evidence, key: Key) -> Reason:
+    """That the sides got other units than they should have: nobody's harm, nothing is decided."""
+    comparison = evidence.comparisons[key]
+    baseline, canary = (int(n) for n in comparison.units)
+    return replace(
+        _blank(comparison.metric, key[1], "undecided"),
+        e_value=_plain(comparison.log_harm),
+        p_value=_p_value(comparison.log_harm_max),
+        n_baseline=baseline,
+        n_canary=canary,
+        detail="the sides did not get the units that the declared share says",
     )
 
 

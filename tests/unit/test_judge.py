@@ -69,6 +69,20 @@ def reason(verdict: Verdict, metric: str, **segment: str) -> Reason:
     return found
 
 
+def test_the_words_name_the_segments_that_carry_a_harm_and_each_says_what_it_cost() -> None:
+    policy = replace(POLICY, metrics=(success(segments=(("country",),)), flow()))
+    facts = concat([both(900, bad=0.6, country="DE"), both(900, country="UK", step=5)])
+    verdict = judged(facts, policy)
+    assert verdict.verdict == "degraded"
+    assert verdict.why.endswith("; shown in country DE.")
+    total, germany = reason(verdict, "success"), reason(verdict, "success", country="DE")
+    assert germany.impact is not None
+    assert total.impact is not None
+    assert germany.impact.low < 540 < germany.impact.high
+    assert germany.impact.unit == "orders"
+    assert reason(verdict, "success", country="UK").impact is None
+
+
 GOOD, BAD = both(1_200), both(1_200, bad=0.3)
 
 

@@ -60,12 +60,17 @@ def test_sides_that_got_other_customers_than_they_should_decide_nothing() -> Non
     assert evidence.mismatch == ("assignment", ())
     assert (verdict.verdict, verdict.action) == ("inconclusive", "wait")
     assert "sample-ratio mismatch" in verdict.why
+    told = next(reason for reason in verdict.reasons if reason.metric == "assignment")
+    assert told.e_value > 1_000
+    assert told.n_canary > told.n_baseline
 
 
 def test_sides_that_got_what_they_should_are_no_mismatch_however_often_each_is_seen() -> None:
     for seed in range(20):
         evidence = evidence_of(seen(1_000, 0.5, seed=seed))
         assert evidence.mismatch is None, seed
+        verdict = judge(evidence, as_of_ns=at_ns(3_100.0))
+        assert [reason.metric for reason in verdict.reasons] == ["success"]
 
 
 def test_a_crossed_harm_outranks_a_mismatch() -> None:
