@@ -193,16 +193,18 @@ def _blame(evidence: Evidence) -> str:
 
 
 def _carriers(evidence: Evidence, top: Key) -> str:
-    """Where a total's harm is shown by itself: its strongest segments, in words."""
-    if top[1]:
-        return ""
+    """Where else the harm is shown by itself: the strongest segments, in words."""
     found = [
         " ".join(f"{name} {value}" for name, value in key[1])
         for key in worst(evidence)
-        if key[0] == top[0] and key[1] and peak(evidence, key) >= evidence.harm_threshold(key)
+        if key[0] == top[0]
+        and key[1]
+        and key != top
+        and peak(evidence, key) >= evidence.harm_threshold(key)
     ]
     more = f" and {len(found) - _CARRIERS} more" if len(found) > _CARRIERS else ""
-    return f"; shown in {', '.join(found[:_CARRIERS])}{more}" if found else ""
+    also = "also " if top[1] else ""
+    return f"; {also}shown in {', '.join(found[:_CARRIERS])}{more}" if found else ""
 
 
 def _in_words(comparison: Comparison, effect: float) -> str:

@@ -71,10 +71,12 @@ def reason(verdict: Verdict, metric: str, **segment: str) -> Reason:
 
 def test_the_words_name_the_segments_that_carry_a_harm_and_each_says_what_it_cost() -> None:
     policy = replace(POLICY, metrics=(success(segments=(("country",),)), flow()))
-    facts = concat([both(900, bad=0.6, country="DE"), both(900, country="UK", step=5)])
+    german, french = both(900, bad=0.6, country="DE"), both(900, bad=0.5, country="FR", step=9)
+    facts = concat([german, french, both(900, country="UK", step=5)])
     verdict = judged(facts, policy)
     assert verdict.verdict == "degraded"
-    assert verdict.why.endswith("; shown in country DE.")
+    assert verdict.why.startswith("success (country DE): ")
+    assert verdict.why.endswith("; also shown in country FR.")
     total, germany = reason(verdict, "success"), reason(verdict, "success", country="DE")
     assert germany.impact is not None
     assert total.impact is not None
