@@ -194,13 +194,11 @@ def _blame(evidence: Evidence) -> str:
 
 def _carriers(evidence: Evidence, top: Key) -> str:
     """Where else the harm is shown by itself: the strongest segments, in words."""
+    others = [key for key in worst(evidence) if key[0] == top[0] and key[1] and key != top]
     found = [
         " ".join(f"{name} {value}" for name, value in key[1])
-        for key in worst(evidence)
-        if key[0] == top[0]
-        and key[1]
-        and key != top
-        and peak(evidence, key) >= evidence.harm_threshold(key)
+        for key in others
+        if peak(evidence, key) >= evidence.harm_threshold(key)
     ]
     more = f" and {len(found) - _CARRIERS} more" if len(found) > _CARRIERS else ""
     also = "also " if top[1] else ""

@@ -75,8 +75,10 @@ def test_the_words_name_the_segments_that_carry_a_harm_and_each_says_what_it_cos
     facts = concat([german, french, both(900, country="UK", step=5)])
     verdict = judged(facts, policy)
     assert verdict.verdict == "degraded"
-    assert verdict.why.startswith("success (country DE): ")
-    assert verdict.why.endswith("; also shown in country FR.")
+    assert verdict.why.startswith("success: -")
+    assert verdict.why.endswith("; shown in country DE, country FR.")
+    alone = judged(concat([german, both(900, country="UK", step=5)]), policy)
+    assert alone.why.startswith("success (country DE): -")
     total, germany = reason(verdict, "success"), reason(verdict, "success", country="DE")
     assert germany.impact is not None
     assert total.impact is not None
