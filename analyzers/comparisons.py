@@ -62,11 +62,13 @@ class Appearances:
 @dataclass(frozen=True, slots=True)
 class _Strata:
     """The c strata that closed in a block, those of a comparison in order of time: of which one,
-    the last slice, the rank among its comparison's, and the sums (c, 9): units, failures, totals
-    and exposure of both arms, units expected of the canary."""
+    the slice that closed it, the minute it is about (of gauges: the one before), the rank among its
+    comparison's, and the sums (c, 9): units, failures, totals and exposure of both arms, units
+    expected of the canary."""
 
     of: Ints
     at: Ints
+    minute: Ints
     rank: Ints
     sums: Floats
 
@@ -205,18 +207,20 @@ class Comparisons:
         rank = ranks_within(block.of)
         by_rank = np.argsort(rank, kind="stable")
         rounds = np.searchsorted(rank[by_rank], np.arange(int(rank.max(initial=-1)) + 2))
-        of, at, last, told = [], [], [], []
+        of, at, last, told, minute = [], [], [], [], []
         for r, (begin, end) in enumerate(pairwise(rounds.tolist())):
             rows = by_rank[begin:end]
             mine, shown = block.of[rows], block.shown[rows]
             passed = self._passed(mine, shown)
             if len(passed):
-                over = passed[(self._open[passed, :2] > 0).all(axis=1)]
+                both = (self._open[mine[passed], :2] > 0).all(axis=1)
+                over = mine[passed][both]
                 of.append(over)
-                at.append((self._window[over] + 1) * WINDOW_SLICES - 1)
+                at.append(shown[passed][both])
                 last.append(np.full(len(over), r - 1))
                 told.append(self._open[over])
-                self._open[passed] = 0.0
+                minute.append(self._window[over])
+                self._open[mine[passed]] = 0.0
             self._window[mine] = shown // WINDOW_SLICES
             self._open[mine] = now = self._open[mine] + sums[rows]
             full = self._full(mine, now)
@@ -225,25 +229,27 @@ class Comparisons:
                 at.append(shown[full])
                 last.append(np.full(int(full.sum()), r))
                 told.append(now[full])
+                minute.append(self._window[mine[full]])
                 self._open[mine[full]] = 0.0
         if not sum(map(len, of)):
             none = np.empty(0, np.int64)
-            return _Strata(none, none, none, np.empty((0, 9))), np.full(len(block), -1)
+            return _Strata(none, none, none, none, np.empty((0, 9))), np.full(len(block), -1)
         comparison, until = np.concatenate(of), np.concatenate(last)
         order = np.lexsort((until, comparison))
         comparison, until = comparison[order], until[order]
         strata = _Strata(
             comparison,
             np.concatenate(at)[order],
+            np.concatenate(minute)[order],
             ranks_within(comparison),
             np.concatenate(told)[order],
         )
         return strata, _parts(block.of, rank, comparison, until)
 
     def _passed(self, mine: Ints, shown: Ints) -> Ints:
-        """The gauges whose open minute is over."""
+        """The places of the gauges whose open minute is over."""
         over = self._trait("gauge", mine) & (self._window[mine] != shown // WINDOW_SLICES)
-        return np.asarray(mine[over])
+        return np.flatnonzero(over)
 
     def _full(self, mine: Ints, now: Floats) -> Bools:
         """Which open strata hold enough, (k,)."""
@@ -295,7 +301,8 @@ class Comparisons:
     ) -> tuple[Floats, Floats]:
         rows, at = strata.of[chosen], strata.at[chosen]
         one = self._arranged(rows, strata.sums[chosen], bins)
-        family, place = self.families.advance(name, rows, at, one, self.metrics)
+        minute = strata.minute[chosen]
+        family, place = self.families.advance(name, rows, minute, one, self.metrics)
         harm, safe = family.log_harm[place], family.log_safe[place]
         self.log_harm[rows], self.log_safe[rows] = harm, safe
         self.log_harm_max[rows] = np.maximum(self.log_harm_max[rows], harm)

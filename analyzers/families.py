@@ -96,16 +96,16 @@ class Families:
         return family
 
     def advance(
-        self, name: str, rows: Ints, at: Ints, strata: Strata, metrics: Sequence[Metric]
+        self, name: str, rows: Ints, minute: Ints, strata: Strata, metrics: Sequence[Metric]
     ) -> tuple[Judged, Ints]:
-        """Takes in one stratum, closed at slices ``at``, for each of some rows of one family; gives
+        """Takes in one stratum, about a ``minute`` (k,), for each of some rows of one family; gives
         back the family and the places there."""
         fresh = np.flatnonzero(self.place[rows] < 0)
         if len(fresh):
             self._begin(name, rows[fresh], fresh, strata, metrics)
         place = self.place[rows]
         if name == "gauges":
-            self.gauges.advance(place, strata, at // WINDOW_SLICES)
+            self.gauges.advance(place, strata, minute)
             return self.gauges, place
         family: Family = getattr(self, name)
         family.advance(place, strata)

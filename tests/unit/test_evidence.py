@@ -32,7 +32,15 @@ from tests.facts_of import (
 )
 from tests.order_facts import Orders, drawn, settled_cells
 
+# Times to confirmation, taken for values of other kinds.
+QUEUE = metric_of("queue", Kind.GAUGE, Measure.VALUE, types=("order.confirmed",))
+RATIO = metric_of("ratio", Kind.RATIO, Measure.VALUE, types=("order.confirmed",), over="success")
+AMOUNT = metric_of("amount", Kind.AMOUNT, Measure.VALUE, types=("order.confirmed",))
+
 WIDE = policy_of(
+    QUEUE,
+    RATIO,
+    AMOUNT,
     success(segments=(("country",),)),
     duration(segments=(("country",),)),
     answered(),
