@@ -125,7 +125,8 @@ class _Bet:
     costs ten times as much as a product."""
 
     def __init__(self, counts: Floats, off: Floats, edges: Ints) -> None:
-        one, more = np.flatnonzero(counts == 1.0), np.flatnonzero(counts > 1.0)
+        # Values of crowded subjects count for less than one.
+        one, more = np.flatnonzero(counts == 1.0), np.flatnonzero((counts > 0) & (counts != 1.0))
         self._off = off[one]
         at = np.searchsorted(one, edges)
         self._each = np.diff(at)

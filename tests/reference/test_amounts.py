@@ -217,3 +217,20 @@ def test_there_is_a_bet_for_small_and_for_large_effects() -> None:
     assert list(EFFECTS) == sorted(EFFECTS)
     assert EFFECTS[0] < 0.1
     assert EFFECTS[-1] > 1.0
+
+
+def test_values_that_weigh_a_part_of_one_add_that_part_of_their_logarithm() -> None:
+    """Lines of one invoice are worth fewer than they are."""
+    strata = of_buckets(np.array([[5, 50, 120, 120, 7, 90, 300]]), 4)
+    bets = np.array([[0.01, 0.2]])
+    one, zero, cap = np.ones(1), np.zeros(1), np.full(1, 3.0)
+    whole = Capped(1, strata, np.array([QUANTUM])).log_factors(zero, cap, one, bets, STAKE)
+    for weight in (0.5, 0.1):
+        counts = strata.bin_counts * weight
+        part = Strata(
+            strata.units, strata.bad, strata.total, strata.share, strata.bin_of, strata.bin, counts
+        )
+        told = Capped(1, part, np.array([QUANTUM])).log_factors(zero, cap, one, bets, STAKE)
+        for here, there in zip(told, whole, strict=True):
+            assert here == pytest.approx(there * weight, rel=1e-9)
+            assert np.abs(there).max() > 0.01
