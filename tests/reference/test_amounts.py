@@ -225,7 +225,7 @@ def test_values_that_weigh_a_part_of_one_add_that_part_of_their_logarithm() -> N
     bets = np.array([[0.01, 0.2]])
     one, zero, cap = np.ones(1), np.zeros(1), np.full(1, 3.0)
     whole = Capped(1, strata, np.array([QUANTUM])).log_factors(zero, cap, one, bets, STAKE)
-    for weight in (0.5, 0.1):
+    for weight in (0.5, 0.25):
         counts = strata.bin_counts * weight
         part = Strata(
             strata.units, strata.bad, strata.total, strata.share, strata.bin_of, strata.bin, counts
