@@ -288,8 +288,8 @@ def _log(data: bytes) -> None:
     try:
         turn = decode_turn(data)
     except IntakeLogError:
-        pass
-    else:
+        turn = None  # refused by name, and nothing else
+    if turn is not None:
         assert decode_turn(encode_turn(turn)) == turn
     place = read_place(data.decode("latin-1"))
     assert place is None or read_place(place.text()) == place
