@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 
 from analyzers.ahead import Pace
-from analyzers.answers import Waiting
-from analyzers.cells import Cells
 from analyzers.facts import Facts, Ints, Marker, Reject, no_facts
-from analyzers.verdict import Alert, Verdict
+from analyzers.folding.answers import Waiting
+from analyzers.folding.cells import Cells
+from analyzers.judging.verdict import Alert, Verdict
 
 
 @dataclass(frozen=True, slots=True)

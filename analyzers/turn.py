@@ -13,27 +13,27 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from analyzers import answers
-from analyzers import evidence as found
 from analyzers.ahead import AGREED, AHEAD_NS, Admitted, admit, advance, median, within_reach
-from analyzers.alert import firing, resolved
-from analyzers.answers import Waiting, nothing_waiting
-from analyzers.archive import Archive
-from analyzers.arms import replaced, shown_before
-from analyzers.cardinality import Roster
-from analyzers.cells import Cells, Series, as_happened, fold, merge, no_cells
-from analyzers.comparisons import Comparisons
-from analyzers.evidence import EXPECTED_DAYS, Evidence
+from analyzers.comparing.arms import replaced, shown_before
+from analyzers.comparing.comparisons import Comparisons
+from analyzers.comparing.pasts import pasts
 from analyzers.facts import NS_PER_S, SLICE_NS, Marker
+from analyzers.folding import answers
+from analyzers.folding.answers import Waiting, nothing_waiting
+from analyzers.folding.archive import Archive
+from analyzers.folding.cardinality import Roster
+from analyzers.folding.cells import Cells, Series, as_happened, fold, merge, no_cells
+from analyzers.folding.series import coded
 from analyzers.inbox import Counts, Delta, EventTotal, Inbox, Memory
-from analyzers.judge import judge
+from analyzers.judging import evidence as found
+from analyzers.judging.alert import firing, resolved
+from analyzers.judging.evidence import EXPECTED_DAYS, Evidence
+from analyzers.judging.judge import judge
+from analyzers.judging.verdict import Alert, Verdict
 from analyzers.orphans import passed_by
-from analyzers.pasts import pasts
 from analyzers.policy import Measure, Policy
-from analyzers.series import coded
 from analyzers.timeline import Deployment, Timeline, timeline
 from analyzers.times import rfc3339
-from analyzers.verdict import Alert, Verdict
 
 __all__ = ["Counts", "Delta", "EventTotal", "Inbox", "Memory", "State", "take_turn"]
 

@@ -20,9 +20,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analyzers.answers import nothing_waiting
-from analyzers.cells import Cells, fold
 from analyzers.facts import Facts, concat
+from analyzers.folding.answers import nothing_waiting
+from analyzers.folding.cells import Cells, fold
 from analyzers.policy import Policy
 from collector.keeping.packing import pack
 from pipeline import config

@@ -35,7 +35,7 @@ from unittest import mock
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
-from analyzers.cells import fold
+from analyzers.folding.cells import fold
 from analyzers.policy import Limits
 from benchmarks.tenant_orders import Load, job
 from collector.decoding.decode import decode

@@ -23,8 +23,8 @@ import time
 import numpy as np
 from scipy import stats
 
-from analyzers.evidence import Evidence
 from analyzers.facts import Facts, concat
+from analyzers.judging.evidence import Evidence
 from analyzers.policy import Limits
 from analyzers.timeline import timeline
 from tests.facts_of import (

@@ -22,8 +22,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from analyzers.cells import fold
 from analyzers.facts import SLICE_NS, Facts, Marker, concat
+from analyzers.folding.cells import fold
 from analyzers.policy import Limits, Policy
 from analyzers.turn import Inbox, State, take_turn
 from benchmarks.bench_decode import CHUNK, orders

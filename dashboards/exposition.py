@@ -22,9 +22,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from analyzers.audit import Rate
+from analyzers.auditing.audit import Rate
 from analyzers.facts import NS_PER_S
-from analyzers.verdict import ACTIONS, STATUSES, Reason
+from analyzers.judging.verdict import ACTIONS, STATUSES, Reason
 from dashboards.instruments import (
     INSTRUMENTS,
     PREFIX,

@@ -18,7 +18,7 @@ from typing import Final, Protocol, TypeAlias, assert_never
 import msgspec
 
 from analyzers.facts import NS_PER_S
-from analyzers.verdict import Alert
+from analyzers.judging.verdict import Alert
 
 # One receiver that hangs until its timeout holds up one of so many; more would let a burst open
 # more connections than small receivers take.

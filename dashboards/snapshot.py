@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-from analyzers.audit import Audit
+from analyzers.auditing.audit import Audit
 from analyzers.facts import Marker
-from analyzers.verdict import Verdict
+from analyzers.judging.verdict import Verdict
 
 # From a tenth of a millisecond (an empty turn) to ten seconds (a turn that needs looking at).
 SECONDS_BOUNDS: Final = (

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from analyzers.audit import (
+from analyzers.auditing.audit import (
     CONFIDENCE,
     SCHEMA,
     Audit,
@@ -22,13 +22,13 @@ from analyzers.audit import (
     metric_audits,
     rate,
 )
+from analyzers.auditing.injury import HARM_MARGINS, can_injure
+from analyzers.auditing.placebo import SUBJECT, LeftOut, Recorded, planned, recorded
+from analyzers.auditing.trial import Trial, tried
 from analyzers.facts import Facts, Marker, Reject
-from analyzers.injury import HARM_MARGINS, can_injure
-from analyzers.placebo import SUBJECT, LeftOut, Recorded, planned, recorded
 from analyzers.policy import Policy
 from analyzers.timeline import timeline
 from analyzers.times import rfc3339
-from analyzers.trial import Trial, tried
 
 # Fewer events say nothing of a rate; a service with so few is named and left out.
 EVENTS_MIN: Final = 200

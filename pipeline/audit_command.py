@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from analyzers.audit import Audit, MetricAudit, Rate, ServiceAudit
+    from analyzers.auditing.audit import Audit, MetricAudit, Rate, ServiceAudit
     from pipeline.audit import Plan, Told
     from pipeline.audit_reading import Bound
 
@@ -238,7 +238,7 @@ def show(found: Audit, form: str, console: Console | None = None) -> None:
 def _show_service(console: Console, one: ServiceAudit, found: Audit) -> None:
     from rich.text import Text
 
-    from analyzers.audit import verdict_line
+    from analyzers.auditing.audit import verdict_line
 
     style = "bold green" if one.finding == "fine" else "bold red"
     name = f"{_plain(one.service)} in {_plain(one.environment)}: "

@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from analyzers.audit import SCHEMA, Audit, verdict_line
+from analyzers.auditing.audit import SCHEMA, Audit, verdict_line
 from dashboards.snapshot import Audited, Reader, Snapshot
 
 FILE: Final = "audit.json"

@@ -20,7 +20,7 @@ import click
 from pipeline import audit_command, cli_fleet, cli_keeping
 
 if TYPE_CHECKING:
-    from analyzers.verdict import Verdict
+    from analyzers.judging.verdict import Verdict
 
 FAILED: Final = 1
 MISUSE: Final = 2

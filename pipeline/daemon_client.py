@@ -13,8 +13,8 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx
 import msgspec
 
-from analyzers.fleet import Fleet
-from analyzers.verdict import Verdict
+from analyzers.judging.fleet import Fleet
+from analyzers.judging.verdict import Verdict
 from collector.keeping.reject_list import RejectList, Replayed, Tried
 
 if TYPE_CHECKING:

@@ -13,17 +13,17 @@ from typing import Final
 
 import numpy as np
 
-from analyzers import evidence as found
-from analyzers.attribution import Block, totals
-from analyzers.comparison import RELATIVE, Comparison
+from analyzers.comparing.attribution import Block, totals
+from analyzers.comparing.comparison import RELATIVE, Comparison
 from analyzers.facts import SLICE_NS, SLICE_S, Floats, Ints
-from analyzers.histogram import quantile
+from analyzers.folding.histogram import quantile
+from analyzers.folding.subjects import BESIDE_VALUES
+from analyzers.judging import evidence as found
+from analyzers.judging.verdict import Reason
 from analyzers.policy import Kind, Metric, Policy
-from analyzers.subjects import BESIDE_VALUES
 from analyzers.timeline import Deployment
 from analyzers.times import epoch_ms
 from analyzers.turn import State
-from analyzers.verdict import Reason
 from dashboards.api.page_data import Evidence, EvidenceMarker, EvidenceMetric, EvidenceSeries
 
 BARS: Final = 120

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analyzers.fleet import Fleet, FleetError, FleetRelease, fleet
-from analyzers.verdict import Verdict
+from analyzers.judging.fleet import Fleet, FleetError, FleetRelease, fleet
+from analyzers.judging.verdict import Verdict
 from pipeline import render
 
 # A verdict takes a few KiB: so many bytes are a fleet of tens of thousands.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from analyzers.verdict import Action, Verdict
+from analyzers.judging.verdict import Action, Verdict
 from pipeline.daemon_client import Daemon, UnreachableError
 
 PROMOTE: Final = 0

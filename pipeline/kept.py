@@ -15,13 +15,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from analyzers import answers
-from analyzers.answers import Waiting
-from analyzers.cells import Cells, Series, merge
 from analyzers.facts import Column, Facts, Ints
-from analyzers.moments import Wide
+from analyzers.folding import answers
+from analyzers.folding.answers import Waiting
+from analyzers.folding.cells import Cells, Series, merge
+from analyzers.folding.moments import Wide
+from analyzers.folding.series import FIELDS, SeriesTable, coded
 from analyzers.policy import Policy
-from analyzers.series import FIELDS, SeriesTable, coded
 
 # Raised whenever the meaning of the bytes changes. Format 1, which named every series in full and
 # kept every integer in eight bytes, is still read; what is newer is refused with a reason.

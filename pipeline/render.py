@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analyzers.verdict import (
+from analyzers.judging.verdict import (
     Action,
     FixedRuleVerdict,
     Needed,

@@ -17,9 +17,9 @@ from typing import Final
 import msgspec
 
 from analyzers.facts import Batch, Marker, Reject, concat, no_facts
+from analyzers.judging.verdict import Alert, Verdict
 from analyzers.policy import Policy
 from analyzers.turn import Inbox, State, take_turn
-from analyzers.verdict import Alert, Verdict
 from collector.decoding.faults import Reason
 from collector.files import recorded as files
 from collector.keeping.checkpoint import Checkpoint

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO, Final, Literal
 import msgspec
 import numpy as np
 
-from analyzers.cells import fed_by
 from analyzers.facts import OK, Facts, Marker
+from analyzers.folding.cells import fed_by
 from analyzers.policy import Measure, Policy
 from analyzers.times import rfc3339
 from collector.decoding.decode import decode

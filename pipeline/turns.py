@@ -17,9 +17,9 @@ import msgspec
 
 from analyzers.ahead import AHEAD_NS
 from analyzers.facts import NS_PER_S, SLICE_NS, Facts, Marker
+from analyzers.judging.verdict import Alert, Verdict
 from analyzers.times import epoch_ns
 from analyzers.turn import Delta, State, take_turn
-from analyzers.verdict import Alert, Verdict
 from collector.keeping.checkpoint import (
     Checkpoint,
     CheckpointError,

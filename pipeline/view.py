@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
+from analyzers.judging.verdict import Verdict
 from analyzers.policy import Policy
 from analyzers.timeline import Deployment
 from analyzers.times import rfc3339
 from analyzers.turn import State
-from analyzers.verdict import Verdict
 from dashboards.snapshot import EventTally, Gauge, Release, ReleaseTally, Snapshot, Tallies
 
 # Types and error words come from outside and may be anything. Beyond so many outcomes of a type

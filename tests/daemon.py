@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from analyzers.answers import Waiting
-from analyzers.cells import Cells
 from analyzers.facts import Facts, Marker, no_facts
+from analyzers.folding.answers import Waiting
+from analyzers.folding.cells import Cells
+from analyzers.judging.verdict import Alert, Verdict
 from analyzers.policy import Policy
 from analyzers.turn import Delta, Inbox, State, take_turn
-from analyzers.verdict import Alert, Verdict
 from tests.facts_of import at_ns
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzers.answers import heard, settle
-from analyzers.cells import Cells, fold, merge
 from analyzers.facts import SLICE_NS, SLICE_S, Facts, concat
+from analyzers.folding.answers import heard, settle
+from analyzers.folding.cells import Cells, fold, merge
 from analyzers.policy import Policy
 from tests.facts_of import NEW, OLD, at_ns, facts_of
 

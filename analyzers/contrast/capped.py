@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzers.contrast.strata import Strata
 from analyzers.facts import Bools, Floats, Ints
-from analyzers.histogram import middles
+from analyzers.folding.histogram import middles
 
 _TINY: Final = 1e-300
 # Factors that are multiplied at once. None is below 0.1 or, at the bets of ``amounts.py``, above

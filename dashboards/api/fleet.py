@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from analyzers.fleet import RATE, Fleet, FleetError, fleet
+from analyzers.judging.fleet import RATE, Fleet, FleetError, fleet
 from dashboards.api.answers import Problem, json
 from dashboards.snapshot import Reader, Snapshot
 

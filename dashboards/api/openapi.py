@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from analyzers.fleet import Fleet
-from analyzers.verdict import Verdict
+from analyzers.judging.fleet import Fleet
+from analyzers.judging.verdict import Verdict
 from dashboards.api.answers import Problem
 from dashboards.api.page_data import Evidence, Page
 from dashboards.api.probes import Health

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from analyzers.judging.verdict import State, Verdict
 from analyzers.times import epoch_ms
-from analyzers.verdict import State, Verdict
 from dashboards.api.answers import json
 from dashboards.snapshot import Reader, Release, Snapshot
 

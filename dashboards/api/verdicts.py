@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from analyzers.judging.verdict import Verdict
 from analyzers.times import rfc3339
-from analyzers.verdict import Verdict
 from dashboards.api.answers import json
 from dashboards.snapshot import Reader, Snapshot
 

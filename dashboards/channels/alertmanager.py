@@ -17,8 +17,8 @@ import httpx
 import msgspec
 
 from analyzers.facts import NS_PER_S
+from analyzers.judging.verdict import Alert
 from analyzers.times import rfc3339
-from analyzers.verdict import Alert
 from dashboards.channels.posting import TIMEOUT_S, post, receiver
 from dashboards.outbox import Notice, Outcome, Refused, Sent, alert_in
 

@@ -15,8 +15,8 @@ VERSION: Final = 1
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of the request: the fields of ``analyzers.verdict.Alert`` and a version, which
-    changes when a field goes or changes its meaning, and not when one is added."""
+    """The body of the request: the fields of ``analyzers.judging.verdict.Alert`` and a version,
+    which changes when a field goes or changes its meaning, and not when one is added."""
 
     version: int
     deployment: str

@@ -28,7 +28,7 @@ import httpx
 import msgspec
 
 import pipeline
-from analyzers.verdict import Alert
+from analyzers.judging.verdict import Alert
 from pipeline import daemon_client
 from pipeline.daemon_client import Daemon
 

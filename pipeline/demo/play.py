@@ -16,8 +16,8 @@ from typing import Final
 
 from rich.console import Console
 
+from analyzers.judging.verdict import Verdict
 from analyzers.policy import Policy
-from analyzers.verdict import Verdict
 from pipeline import clock, config
 from pipeline.daemon_client import DaemonError
 from pipeline.demo.daemon import ALERTS_PORT, DemoError, Running, serving

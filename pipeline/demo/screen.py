@@ -18,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from analyzers.judging.verdict import Alert, Impact, Reason, Status, Verdict
 from analyzers.policy import Metric, Policy
-from analyzers.verdict import Alert, Impact, Reason, Status, Verdict
 from pipeline.demo.story import (
     BAKE_DAYS,
     CANARY_SHARE,
@@ -230,7 +230,7 @@ def _signed(reason: Reason, value: float) -> str:
 def cost_words(impact: Impact) -> str:
     """What a harm has cost so far, in words.
 
-    >>> from analyzers.verdict import Impact
+    >>> from analyzers.judging.verdict import Impact
     >>> cost_words(Impact(9.6, 5.0, 12.0, "orders"))
     'about 10 orders'
     """

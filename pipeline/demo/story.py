@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from analyzers.verdict import Action
+from analyzers.judging.verdict import Action
 from pipeline.demo.orders import Order
 
 SERVICE: Final = "order-api"

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from analyzers.evidence import Evidence
+from analyzers.judging.evidence import Evidence
 from analyzers.policy import Policy
 from analyzers.timeline import timeline
 from tests.facts_of import OLD, answered, duration, flow, policy_of, started, success, throughput

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from analyzers.facts import Floats, Ints
-from analyzers.histogram import buckets
+from analyzers.folding.histogram import buckets
 
 SEED: Final = 20_260
 

@@ -9,11 +9,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from analyzers.attribution import Block
-from analyzers.comparisons import Comparisons
+from analyzers.comparing.attribution import Block
+from analyzers.comparing.comparisons import Comparisons
 from analyzers.contrast.quiet import Quiet
 from analyzers.facts import Floats
-from analyzers.histogram import buckets
+from analyzers.folding.histogram import buckets
 from tests.calibration.simulated import (
     ALPHA,
     SETTINGS,

@@ -18,7 +18,7 @@ import pytest
 
 from analyzers.contrast.tmixture import log_e
 from analyzers.facts import Floats, Ints
-from analyzers.fleet import Bools, e_bh, e_lond
+from analyzers.judging.fleet import Bools, e_bh, e_lond
 
 RELEASES: Final = 500
 BAD: Final = 25

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analyzers.cells import fold, merge
-from analyzers.comparisons import Comparisons
-from analyzers.evidence import Evidence, advance
+from analyzers.comparing.comparisons import Comparisons
 from analyzers.facts import Column, Facts, concat
+from analyzers.folding.cells import fold, merge
+from analyzers.judging.evidence import Evidence, advance
 from analyzers.policy import Kind, Margin, Measure, Metric, Policy
 from analyzers.timeline import timeline
 from tests.calibration.simulated import Rate

@@ -22,8 +22,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from analyzers.judging.verdict import Verdict
 from analyzers.policy import Limits
-from analyzers.verdict import Verdict
 from collector.decoding.decode import decode
 from pipeline import config
 

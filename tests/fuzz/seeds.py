@@ -20,8 +20,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from analyzers import answers
-from analyzers.cells import fold
+from analyzers.folding import answers
+from analyzers.folding.cells import fold
 from collector.decoding import refused
 from collector.decoding.decode import decode
 from collector.decoding.faults import Fault, Reason

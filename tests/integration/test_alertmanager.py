@@ -17,7 +17,7 @@ import pytest
 from msgspec import structs
 
 from analyzers.facts import NS_PER_S
-from analyzers.verdict import Alert
+from analyzers.judging.verdict import Alert
 from collector.keeping.checkpoint import Checkpoint, Entry, NewNotice
 from dashboards.channels.alertmanager import Alertmanager
 from dashboards.outbox import Delivered, deliver_due, key_of, payload_of

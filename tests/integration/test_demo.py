@@ -14,7 +14,7 @@ import httpx
 import msgspec
 import pytest
 
-from analyzers.verdict import Verdict
+from analyzers.judging.verdict import Verdict
 from pipeline.demo.daemon import environment
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from threading import Event, Thread
 import httpx
 import pytest
 
-from analyzers.cells import fold, merge
+from analyzers.folding.cells import fold, merge
 from collector.decoding.decode import decode
 from collector.keeping.checkpoint import FILE, Checkpoint
 from collector.keeping.state_file import LOCK_FILE

@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 
-from analyzers.cells import Cells, as_happened, fold, merge
+from analyzers.folding.cells import Cells, as_happened, fold, merge
 from analyzers.policy import Limits
 from collector.decoding.decode import decode
 from collector.keeping.checkpoint import Checkpoint

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr
 
+from analyzers.judging.verdict import Impact, Needed, Reason, State, Status, Suspect, Verdict
 from analyzers.times import rfc3339
-from analyzers.verdict import Impact, Needed, Reason, State, Status, Suspect, Verdict
 from dashboards.api.page_data import Evidence, EvidenceMarker, EvidenceMetric, EvidenceSeries
 from dashboards.snapshot import Release
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from analyzers.verdict import Impact
+from analyzers.judging.verdict import Impact
 from dashboards.api.page_data import RELEASES, Evidence, EvidenceMarker
 from dashboards.snapshot import EventTally, Tallies
 from tests.page.browser import Window, plain

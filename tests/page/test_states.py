@@ -9,7 +9,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from analyzers.verdict import FixedRuleVerdict
+from analyzers.judging.verdict import FixedRuleVerdict
 from dashboards.snapshot import EventTally
 from pipeline.cli import mark
 from tests.page.browser import Window, plain

@@ -10,10 +10,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzers.cells import Cells, Series, fold, merge, no_cells
 from analyzers.facts import Batch, Facts, concat
-from analyzers.histogram import buckets
-from analyzers.moments import QUANTA_LIMIT, Wide
+from analyzers.folding.cells import Cells, Series, fold, merge, no_cells
+from analyzers.folding.histogram import buckets
+from analyzers.folding.moments import QUANTA_LIMIT, Wide
 from analyzers.policy import Kind, Measure, Policy
 from collector.novelty.novel import Seen, keep_new
 from tests.facts_of import (

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from analyzers.cells import Cells, fold, merge, tally
 from analyzers.facts import Facts, Reject, concat
-from analyzers.moments import QUANTA_LIMIT, Wide
+from analyzers.folding.cells import Cells, fold, merge, tally
+from analyzers.folding.moments import QUANTA_LIMIT, Wide
 from analyzers.policy import Kind, Measure, Metric, Policy
 from pipeline import config
 from pipeline.demo.orders import shipped_orders

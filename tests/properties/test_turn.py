@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from analyzers.arms import shown_before
-from analyzers.cells import merge
-from analyzers.evidence import EXPECTED_DAYS, Evidence
+from analyzers.comparing.arms import shown_before
 from analyzers.facts import SLICE_NS, Facts, Marker
-from analyzers.judge import judge
+from analyzers.folding.cells import merge
+from analyzers.judging.evidence import EXPECTED_DAYS, Evidence
+from analyzers.judging.judge import judge
 from analyzers.policy import Kind, Measure
 from analyzers.turn import Inbox, take_turn
 from tests.daemon import Daemon, inboxes, lived

@@ -6,7 +6,7 @@ import numpy as np
 
 from analyzers.contrast.strata import Strata
 from analyzers.facts import Floats, Ints
-from analyzers.histogram import buckets
+from analyzers.folding.histogram import buckets
 
 _SPAN = 1 << 13
 

@@ -1,6 +1,7 @@
 """Folding and merging as first written: one sort of the rows for every metric and segment set.
 
-Slow, and plain enough to be checked by eye. ``analyzers.cells`` must agree with it in every bit.
+Slow, and plain enough to be checked by eye. ``analyzers.folding.cells`` must agree with it in
+every bit.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzers import moments
-from analyzers.cells import Cells, Series, no_cells
 from analyzers.facts import OK, SLICE_NS, Bools, Column, Facts, Ints, Reject, code
-from analyzers.histogram import _EDGES, PER_OCTAVE
+from analyzers.folding import moments
+from analyzers.folding.cells import Cells, Series, no_cells
+from analyzers.folding.histogram import _EDGES, PER_OCTAVE
 from analyzers.policy import Measure, Metric, Policy
 
 

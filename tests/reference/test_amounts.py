@@ -14,7 +14,7 @@ from analyzers.contrast.amounts import CAP_TIMES, EFFECTS, STAKE, Amounts
 from analyzers.contrast.capped import Capped
 from analyzers.contrast.strata import Strata
 from analyzers.facts import Floats, Ints
-from analyzers.histogram import middles
+from analyzers.folding.histogram import middles
 from tests.reference.rounds import chosen, of_buckets, of_values
 
 QUANTUM = 0.01

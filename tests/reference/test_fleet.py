@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from analyzers.contrast.weighted import log_weighted_average
-from analyzers.fleet import e_bh, e_lond
+from analyzers.judging.fleet import e_bh, e_lond
 
 FILES = [Path(__file__).with_name(name) for name in ("vectors.json", "fleet_vectors.json")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from analyzers.verdict import Reason, Verdict
+from analyzers.judging.verdict import Reason, Verdict
 from pipeline import config
 from pipeline.replay import Replayed, replay
 from tests.scenarios.order_streams import Line, ndjson

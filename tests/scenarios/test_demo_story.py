@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzers.verdict import Verdict
+from analyzers.judging.verdict import Verdict
 from pipeline.demo.orders import shipped_orders
 from pipeline.demo.play import demanded
 from pipeline.demo.story import Dials, Story, releases

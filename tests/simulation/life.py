@@ -20,12 +20,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from analyzers import answers
-from analyzers.cells import Cells, fold, merge
 from analyzers.facts import SLICE_NS
+from analyzers.folding import answers
+from analyzers.folding.cells import Cells, fold, merge
+from analyzers.judging.verdict import Verdict
 from analyzers.policy import Measure, Policy
 from analyzers.turn import State, take_turn
-from analyzers.verdict import Verdict
 from collector.decoding.decode import decode
 from collector.keeping.checkpoint import Checkpoint, Move
 from collector.novelty.novel import Seen, keep_new

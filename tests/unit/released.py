@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from analyzers.facts import Marker
-from analyzers.verdict import Needed, Reason, Verdict
+from analyzers.judging.verdict import Needed, Reason, Verdict
 from dashboards.snapshot import (
     EventTally,
     Release,

@@ -8,9 +8,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from analyzers.answers import PATIENCE_S, Waiting, forget, heard, join, nothing_waiting, settle
-from analyzers.cells import Cells, merge
 from analyzers.facts import SLICE_NS, Facts, concat, no_facts
+from analyzers.folding.answers import (
+    PATIENCE_S,
+    Waiting,
+    forget,
+    heard,
+    join,
+    nothing_waiting,
+    settle,
+)
+from analyzers.folding.cells import Cells, merge
 from analyzers.policy import Policy
 from tests.facts_of import BEGIN_SLICE, NEW, answered, at_ns, facts_of, policy_of, success
 

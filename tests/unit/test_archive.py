@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzers import archive
-from analyzers.archive import DAY, HOUR, Archive
-from analyzers.cells import Cells, fold, merge, no_cells
-from analyzers.moments import Wide
+from analyzers.folding import archive
+from analyzers.folding.archive import DAY, HOUR, Archive
+from analyzers.folding.cells import Cells, fold, merge, no_cells
+from analyzers.folding.moments import Wide
 from tests.facts_of import BEGIN_SLICE, duration, facts_of, flow, policy_of, success
 
 POLICY = policy_of(success(segments=(("country",),)), duration(types=()), flow())

@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyzers.arms import BASELINE, CANARY, NEITHER, arm_of, replaced, share_over, shown_before
-from analyzers.cells import Cells, Series, fold, merge
+from analyzers.comparing.arms import (
+    BASELINE,
+    CANARY,
+    NEITHER,
+    arm_of,
+    replaced,
+    share_over,
+    shown_before,
+)
 from analyzers.facts import Marker, concat
+from analyzers.folding.cells import Cells, Series, fold, merge
 from analyzers.timeline import Deployment, timeline
 from tests.facts_of import (
     BEGIN_SLICE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyzers.assigned import Assigned
+from analyzers.comparing.assigned import Assigned
 from analyzers.contrast.assignment import Assignments
 from analyzers.contrast.strata import Strata
 from analyzers.facts import Floats

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from analyzers.arms import Key
-from analyzers.attribution import Attribution, Block, block, totals
-from analyzers.cells import Cells, fold, merge
-from analyzers.evidence import Evidence
+from analyzers.comparing.arms import Key
+from analyzers.comparing.attribution import Attribution, Block, block, totals
 from analyzers.facts import Facts, Ints, Marker, concat
+from analyzers.folding.cells import Cells, fold, merge
+from analyzers.judging.evidence import Evidence
 from analyzers.policy import Kind, Limits, Measure, Policy
 from analyzers.timeline import Deployment, timeline
 from tests.facts_of import (

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import binomtest
 
-from analyzers.audit import Audit, rate, verdict_line
+from analyzers.auditing.audit import Audit, rate, verdict_line
 from analyzers.facts import Facts, concat
 from analyzers.policy import Policy
 from collector.decoding.decode import decode

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyzers.audit import Audit, rate
+from analyzers.auditing.audit import Audit, rate
 from analyzers.policy import Policy
 from dashboards.exposition import samples_of
 from dashboards.snapshot import Audited, Snapshot

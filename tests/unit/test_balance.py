@@ -10,7 +10,7 @@ import pytest
 from analyzers.contrast.balance import SHIFTS, balance
 from analyzers.contrast.durations import Durations
 from analyzers.facts import Floats, Ints
-from analyzers.histogram import PER_OCTAVE
+from analyzers.folding.histogram import PER_OCTAVE
 from tests.reference.rounds import of_values
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from analyzers.budget import PER_WEIGHT, Budget
+from analyzers.comparing.budget import PER_WEIGHT, Budget
 from analyzers.policy import WEIGHTS, Criticality, Metric
 from tests.facts_of import flow, success
 

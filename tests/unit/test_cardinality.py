@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analyzers import cardinality
-from analyzers.cardinality import OTHER
-from analyzers.cells import Cells, merge
 from analyzers.facts import Facts
+from analyzers.folding import cardinality
+from analyzers.folding.cardinality import OTHER
+from analyzers.folding.cells import Cells, merge
 from analyzers.policy import Limits, Policy
 from analyzers.turn import Inbox, State, take_turn
 from pipeline.config import parse

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyzers.cells import Cells, Series, fold, merge, no_cells
 from analyzers.facts import Facts, Reject, concat, no_facts
-from analyzers.moments import QUANTA_LIMIT, floats, variance
+from analyzers.folding.cells import Cells, Series, fold, merge, no_cells
+from analyzers.folding.moments import QUANTA_LIMIT, floats, variance
+from analyzers.folding.subjects import BESIDE_VALUES
 from analyzers.policy import Kind, Measure, Metric
-from analyzers.subjects import BESIDE_VALUES
 from tests.facts_of import (
     BEGIN_SLICE,
     NEW,

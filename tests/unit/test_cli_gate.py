@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from analyzers.verdict import ACTIONS, Verdict
+from analyzers.judging.verdict import ACTIONS, Verdict
 from dashboards.api import verdicts
 from dashboards.snapshot import Snapshot
 from pipeline import daemon_client, gate

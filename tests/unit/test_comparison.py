@@ -9,11 +9,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from analyzers.attribution import Block
-from analyzers.comparison import Comparison, Effects
-from analyzers.comparisons import STRATUM_UNITS, Closed, Comparisons
+from analyzers.comparing.attribution import Block
+from analyzers.comparing.comparison import Comparison, Effects
+from analyzers.comparing.comparisons import STRATUM_UNITS, Closed, Comparisons
 from analyzers.facts import Floats, Ints
-from analyzers.histogram import buckets
+from analyzers.folding.histogram import buckets
 from analyzers.policy import Kind, Margin, Measure, Metric
 from tests.facts_of import duration, metric_of, success, throughput
 

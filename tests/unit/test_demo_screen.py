@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from analyzers.judging.verdict import Action, Impact, Reason, State, Status, Verdict
 from analyzers.policy import Criticality, Kind, Margin, Measure, Metric, Policy
-from analyzers.verdict import Action, Impact, Reason, State, Status, Verdict
 from pipeline.demo.screen import (
     Outcome,
     Screen,

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from analyzers.cells import Cells, fold, merge
-from analyzers.evidence import Evidence
 from analyzers.facts import Facts, Marker, concat
+from analyzers.folding.cells import Cells, fold, merge
+from analyzers.judging.evidence import Evidence
 from analyzers.policy import Criticality, Kind, Limits, Measure, Metric, Policy
 from analyzers.timeline import Deployment, timeline
 from analyzers.times import rfc3339

@@ -7,7 +7,7 @@ from functools import cache
 
 import msgspec
 
-from analyzers.traces import POINTS
+from analyzers.comparing.traces import POINTS
 from analyzers.turn import Inbox, State, take_turn
 from collector.decoding.decode import decode
 from dashboards.api.page_data import Evidence

@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from analyzers.facts import Facts, concat
-from analyzers.fixed_rule import fixed_rule
+from analyzers.judging.fixed_rule import fixed_rule
+from analyzers.judging.verdict import FixedRuleVerdict, Reason
 from analyzers.policy import FixedRule, Kind, Margin, Policy
-from analyzers.verdict import FixedRuleVerdict, Reason
 from pipeline import render
 from tests.daemon import Daemon, inboxes, lived
 from tests.facts_of import (

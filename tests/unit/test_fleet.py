@@ -18,9 +18,9 @@ from rich.console import Console
 from starlette.applications import Starlette
 
 from analyzers.contrast.weighted import log_weighted_average
-from analyzers.fleet import FleetError, e_bh, e_lond, fleet
+from analyzers.judging.fleet import FleetError, e_bh, e_lond, fleet
+from analyzers.judging.verdict import Verdict
 from analyzers.times import rfc3339
-from analyzers.verdict import Verdict
 from dashboards.api import fleet as face
 from dashboards.api import openapi
 from dashboards.snapshot import ReleaseTally, Snapshot

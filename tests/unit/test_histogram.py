@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzers.histogram import PER_OCTAVE, buckets, middles, quantile, shift_of
-from analyzers.moments import QUANTA_LIMIT
+from analyzers.folding.histogram import PER_OCTAVE, buckets, middles, quantile, shift_of
+from analyzers.folding.moments import QUANTA_LIMIT
 
 sizes = st.integers(1, QUANTA_LIMIT - 1)
 

@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from analyzers.alert import firing
-from analyzers.cells import fold
-from analyzers.evidence import Evidence
 from analyzers.facts import Facts, Marker, concat
-from analyzers.judge import judge
+from analyzers.folding.cells import fold
+from analyzers.judging.alert import firing
+from analyzers.judging.evidence import Evidence
+from analyzers.judging.judge import judge
+from analyzers.judging.verdict import Reason, Verdict
 from analyzers.policy import Criticality, Margin, Policy, Service
 from analyzers.timeline import timeline
-from analyzers.verdict import Reason, Verdict
 from tests.daemon import Daemon, inboxes
 from tests.facts_of import (
     NEW,

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzers import answers
-from analyzers.answers import Waiting
-from analyzers.cells import Cells, fold, merge, no_cells
 from analyzers.facts import Column, Facts, concat
+from analyzers.folding import answers
+from analyzers.folding.answers import Waiting
+from analyzers.folding.cells import Cells, fold, merge, no_cells
 from collector.decoding.decode import decode
 from pipeline import kept
 from pipeline.config import parse

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzers.facts import Ints
-from analyzers.moments import (
+from analyzers.folding.moments import (
     QUANTA_LIMIT,
     Wide,
     added,

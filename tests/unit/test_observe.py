@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from analyzers.alert import firing
 from analyzers.facts import Facts, concat
+from analyzers.judging.alert import firing
+from analyzers.judging.verdict import ACTIONS, Verdict
 from analyzers.policy import Policy, Service
-from analyzers.verdict import ACTIONS, Verdict
 from dashboards.api import verdicts
 from dashboards.exposition import samples_of
 from pipeline import gate, render

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from analyzers.facts import NS_PER_S
-from analyzers.verdict import Alert
+from analyzers.judging.verdict import Alert
 from collector.keeping.checkpoint import Bounds, Checkpoint, Entry, NewNotice, QueuedNotice
 from dashboards.outbox import (
     Channel,

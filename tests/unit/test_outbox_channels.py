@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from analyzers.facts import NS_PER_S
-from analyzers.verdict import Alert
+from analyzers.judging.verdict import Alert
 from collector.keeping.checkpoint import QueuedNotice
 from dashboards.channels.alertmanager import Alertmanager, again_s, posted
 from dashboards.channels.posting import retry_after_s

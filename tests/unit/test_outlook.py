@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from analyzers.comparison import Comparison
-from analyzers.evidence import Evidence
-from analyzers.outlook import impact, needed
+from analyzers.comparing.comparison import Comparison
+from analyzers.judging.evidence import Evidence
+from analyzers.judging.outlook import impact, needed
+from analyzers.judging.verdict import Impact, Needed
 from analyzers.policy import Kind, Margin, Measure, Metric
 from analyzers.timeline import timeline
-from analyzers.verdict import Impact, Needed
 from tests.facts_of import (
     BEGIN_SLICE,
     NEW,

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzers.pending import Buckets, ranks_within, summed
+from analyzers.comparing.pending import Buckets, ranks_within, summed
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 4), st.integers(-1_700, 1_700), st.integers(0, 1)), max_size=60

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analyzers.auditing.injury import INJURED, can_injure, injured
+from analyzers.auditing.placebo import EVENT, Placebo, Recorded, Sides, planned, recorded, split
 from analyzers.facts import OK, Facts, Reject, concat
-from analyzers.injury import INJURED, can_injure, injured
-from analyzers.placebo import EVENT, Placebo, Recorded, Sides, planned, recorded, split
 from analyzers.policy import Margin, Metric
 from analyzers.timeline import timeline
 from tests.facts_of import (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzers.series import Series, SeriesTable, beyond, coded, no_series, union
+from analyzers.folding.series import Series, SeriesTable, beyond, coded, no_series, union
 
 segments = st.sampled_from([
     (), (("country", "DE"),), (("country", "FR"),), (("country", "DE"), ("tenant", "t1")),

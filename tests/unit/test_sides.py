@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from analyzers.cells import fold
-from analyzers.evidence import Evidence
 from analyzers.facts import Facts, concat
-from analyzers.judge import judge
+from analyzers.folding.cells import fold
+from analyzers.judging.evidence import Evidence
+from analyzers.judging.judge import judge
 from analyzers.policy import Criticality, Kind, Margin, Measure, Policy
 from analyzers.timeline import timeline
 from analyzers.turn import Inbox, State, take_turn

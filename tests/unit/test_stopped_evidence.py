@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from analyzers.facts import Facts, concat
-from analyzers.fleet import fleet
-from analyzers.judge import judge
+from analyzers.judging.fleet import fleet
+from analyzers.judging.judge import judge
+from analyzers.judging.verdict import Verdict
 from analyzers.turn import Inbox
-from analyzers.verdict import Verdict
 from tests.daemon import Daemon, inboxes, lived
 from tests.facts_of import (
     NEW,

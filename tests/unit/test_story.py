@@ -11,7 +11,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from analyzers.verdict import Action
+from analyzers.judging.verdict import Action
 from pipeline.demo.orders import Order, shipped_orders
 from pipeline.demo.story import DayBatch, Dials, Injection, Story, draw, releases
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analyzers.comparing.traces import POINTS, Traces
 from analyzers.contrast.strata import Told
 from analyzers.facts import Floats, Ints
-from analyzers.traces import POINTS, Traces
 
 
 def recorded(traces: Traces, rows: Ints, number: int) -> None:

@@ -13,12 +13,12 @@ from typing import Final
 import numpy as np
 from scipy.special import ndtri
 
-from analyzers.cells import Cells
+from analyzers.auditing.placebo import BASELINE, CANARY
 from analyzers.facts import Bools, Floats, Ints
-from analyzers.histogram import PER_OCTAVE
-from analyzers.placebo import BASELINE, CANARY
+from analyzers.folding.cells import Cells
+from analyzers.folding.histogram import PER_OCTAVE
+from analyzers.folding.subjects import BESIDE_VALUES
 from analyzers.policy import FixedRule, Kind, Measure, Metric, Policy
-from analyzers.subjects import BESIDE_VALUES
 
 _LN2: Final = math.log(2.0)
 _KINDS: Final = (Kind.PROPORTION, Kind.COUNT, Kind.DURATION)

@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.cells import Cells, fed_by, merge, tally
 from analyzers.facts import NS_PER_S, OK, Bools, Facts, Ints, Words, concat, no_facts, pruned
+from analyzers.folding.cells import Cells, fed_by, merge, tally
 from analyzers.policy import Measure, Metric, Policy
 
 # Answers are remembered for this long beyond the deadline, for questions that arrive after them.

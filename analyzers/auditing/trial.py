@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzers.answers import heard, settle
-from analyzers.arms import shown_before
-from analyzers.cells import Cells, fold, merge
-from analyzers.evidence import EXPECTED_DAYS, Evidence
+from analyzers.auditing.injury import injured
+from analyzers.auditing.peeking import Simple, simple_rules
+from analyzers.auditing.placebo import Placebo, Recorded, split
+from analyzers.comparing.arms import shown_before
 from analyzers.facts import NS_PER_S, SLICE_NS, SLICE_S, Ints, Marker
-from analyzers.injury import injured
-from analyzers.peeking import Simple, simple_rules
-from analyzers.placebo import Placebo, Recorded, split
+from analyzers.folding.answers import heard, settle
+from analyzers.folding.cells import Cells, fold, merge
+from analyzers.judging.evidence import EXPECTED_DAYS, Evidence
 from analyzers.policy import Metric, Policy
 from analyzers.timeline import STARTED, Deployment, timeline
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from analyzers.judging.verdict import FixedRuleVerdict, Reason
 from analyzers.policy import FixedRule, Policy
-from analyzers.verdict import FixedRuleVerdict, Reason
 
 
 def fixed_rule(reasons: Iterable[Reason], policy: Policy) -> FixedRuleVerdict | None:

@@ -14,14 +14,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from analyzers import moments
 from analyzers.facts import Bools, Column, Facts, Ints, Reject, code
-from analyzers.ground import Ground, Split, attribute
-from analyzers.grouping import grouped, mixed, runs
-from analyzers.moments import Wide
+from analyzers.folding import moments
+from analyzers.folding.ground import Ground, Split, attribute
+from analyzers.folding.grouping import grouped, mixed, runs
+from analyzers.folding.moments import Wide
+from analyzers.folding.series import Segment, Series, SeriesTable, coded, no_series, union
+from analyzers.folding.tallies import Tally, outcome_tallies, tallies
 from analyzers.policy import Measure, Metric, Policy
-from analyzers.series import Segment, Series, SeriesTable, coded, no_series, union
-from analyzers.tallies import Tally, outcome_tallies, tallies
 
 __all__ = [
     "Cells",

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, overload
 import numpy as np
 
 from analyzers.facts import Bools, Ints
-from analyzers.grouping import grouped, mixed
+from analyzers.folding.grouping import grouped, mixed
 
 Segment: TypeAlias = tuple[tuple[str, str], ...]
 

@@ -16,17 +16,17 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.arms import NEITHER, Key, arm_of
-from analyzers.attribution import Attribution, Shares, block
-from analyzers.budget import Budget
-from analyzers.cells import Cells, Series
-from analyzers.comparison import Comparison
-from analyzers.comparisons import Closed, Comparisons, only_declared
+from analyzers.comparing.arms import NEITHER, Key, arm_of
+from analyzers.comparing.attribution import Attribution, Shares, block
+from analyzers.comparing.budget import Budget
+from analyzers.comparing.comparison import Comparison
+from analyzers.comparing.comparisons import Closed, Comparisons, only_declared
 from analyzers.facts import NS_PER_S, SLICE_NS, SLICE_S, Floats, Ints
+from analyzers.folding.cells import Cells, Series
+from analyzers.judging.verdict import Status
 from analyzers.policy import Criticality, Measure, Metric, Policy
 from analyzers.timeline import Deployment
 from analyzers.times import epoch_ns
-from analyzers.verdict import Status
 
 # A metric that the baseline has shown in so many days before the start is waited for.
 EXPECTED_DAYS: Final = 7

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from analyzers.cells import Segment
+from analyzers.folding.cells import Segment
 from analyzers.policy import WEIGHTS, Measure, Metric
 
 # What a metric gets per unit of its weight, until nine tenths are given away; later ones share the

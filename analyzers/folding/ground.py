@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from analyzers.facts import SLICE_NS, Bools, Column, Facts, Ints
-from analyzers.grouping import Mixed, grouped, mixed
+from analyzers.folding.grouping import Mixed, grouped, mixed
 
 Names = tuple[str, ...]
 _WHO: Final = ("environment", "service", "version", "track")

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from analyzers.cells import Cells, merge
 from analyzers.facts import NS_PER_S, OK, SLICE_NS, Bools, Marker, Words
+from analyzers.folding.cells import Cells, merge
+from analyzers.folding.series import FIELDS, Segment, Series, SeriesTable, coded
 from analyzers.policy import Policy
-from analyzers.series import FIELDS, Segment, Series, SeriesTable, coded
 
 OTHER: Final = "other"
 # For every segment that may be judged so many are kept: one that becomes interesting only later

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from analyzers.cells import Cells, Segment, Series
 from analyzers.facts import NS_PER_S, SLICE_NS, SLICE_S, Floats, Ints
+from analyzers.folding.cells import Cells, Segment, Series
 from analyzers.timeline import Deployment
 
 BASELINE, CANARY, NEITHER = 0, 1, -1

@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 from scipy.special import betaincinv
 
-from analyzers.injury import HARM_MARGINS
+from analyzers.auditing.injury import HARM_MARGINS
+from analyzers.auditing.trial import Trial
 from analyzers.policy import Kind, Metric, Policy
-from analyzers.trial import Trial
 
 Finding: TypeAlias = Literal["fine", "above"]
 

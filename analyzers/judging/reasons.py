@@ -8,14 +8,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from analyzers.arms import BASELINE, CANARY, Key
-from analyzers.cells import Segment
-from analyzers.comparison import RELATIVE, Comparison
-from analyzers.evidence import Evidence
+from analyzers.comparing.arms import BASELINE, CANARY, Key
+from analyzers.comparing.comparison import RELATIVE, Comparison
 from analyzers.facts import SLICE_NS, SLICE_S
-from analyzers.outlook import impact, needed
+from analyzers.folding.cells import Segment
+from analyzers.judging.evidence import Evidence
+from analyzers.judging.outlook import impact, needed
+from analyzers.judging.verdict import Reason, State
 from analyzers.policy import Criticality, Kind, Measure, Metric
-from analyzers.verdict import Reason, State
 
 _LARGEST: Final = 1e300  # JSON has no infinity
 _WORST_SEGMENTS: Final = 5

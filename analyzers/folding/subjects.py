@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 
 from analyzers.facts import Bools, Ints, Words
-from analyzers.ground import Ground, Names
-from analyzers.grouping import counted, mixed
+from analyzers.folding.ground import Ground, Names
+from analyzers.folding.grouping import counted, mixed
 from analyzers.policy import Measure
 
 BUCKETS: Final = 64

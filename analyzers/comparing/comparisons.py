@@ -15,16 +15,16 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.arms import BASELINE, CANARY
-from analyzers.attribution import Block
+from analyzers.comparing.arms import BASELINE, CANARY
+from analyzers.comparing.attribution import Block
+from analyzers.comparing.families import FAMILIES, WINDOW_SLICES, Families, family_of, swapped
+from analyzers.comparing.pending import Buckets, ranks_within, summed
+from analyzers.comparing.traces import Traces
 from analyzers.contrast.strata import Strata, keep
 from analyzers.facts import NEVER, Bools, Floats, Ints
-from analyzers.families import FAMILIES, WINDOW_SLICES, Families, family_of, swapped
-from analyzers.grouping import runs
-from analyzers.pending import Buckets, ranks_within, summed
+from analyzers.folding.grouping import runs
+from analyzers.folding.subjects import BESIDE_VALUES, BUCKETS
 from analyzers.policy import Kind, Measure, Metric
-from analyzers.subjects import BESIDE_VALUES, BUCKETS
-from analyzers.traces import Traces
 
 # A stratum of one unit carries no information; of n it carries (n - 1) / n. Ranks need some for
 # their scores to look normal. Proportions have an exact kernel, which needs none: at 20, a segment

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from analyzers.judging.verdict import Alert, Reason, Verdict
 from analyzers.policy import Policy
-from analyzers.verdict import Alert, Reason, Verdict
 
 
 def firing(verdict: Verdict, policy: Policy) -> Alert:

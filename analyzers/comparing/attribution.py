@@ -13,10 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.arms import NEITHER, Key, arm_of, share_over
-from analyzers.cells import Cells, Series
+from analyzers.comparing.arms import NEITHER, Key, arm_of, share_over
 from analyzers.facts import SLICE_NS, SLICE_S, Bools, Floats, Ints
-from analyzers.moments import floats
+from analyzers.folding.cells import Cells, Series
+from analyzers.folding.moments import floats
 from analyzers.policy import Kind, Measure, Metric, Policy
 from analyzers.timeline import Deployment
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from analyzers.arms import CANARY, Key
-from analyzers.comparison import Comparison
-from analyzers.evidence import Evidence
+from analyzers.comparing.arms import CANARY, Key
+from analyzers.comparing.comparison import Comparison
 from analyzers.facts import SLICE_NS, SLICE_S
+from analyzers.judging.evidence import Evidence
+from analyzers.judging.verdict import Impact, Needed
 from analyzers.policy import Kind
-from analyzers.verdict import Impact, Needed
 
 _UNITS: Final = {"order": "orders", "edi": "documents", "warehouse": "tasks", "partner": "calls"}
 # Nothing is known before the first strata: so many events a metric of this kind needs at least.

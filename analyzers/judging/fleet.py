@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.facts import Floats
+from analyzers.judging.verdict import Status, Verdict
 from analyzers.times import epoch_ns
-from analyzers.verdict import Status, Verdict
 
 Bools: TypeAlias = NDArray[np.bool_]
 

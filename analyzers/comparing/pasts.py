@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
-from analyzers import moments
-from analyzers.arms import BASELINE, Key, arm_of
-from analyzers.cells import Cells
+from analyzers.comparing.arms import BASELINE, Key, arm_of
+from analyzers.comparing.families import WINDOW_SLICES
 from analyzers.contrast.gauge import coefficients
 from analyzers.facts import SLICE_NS, SLICE_S, Floats, Ints
-from analyzers.families import WINDOW_SLICES
+from analyzers.folding import moments
+from analyzers.folding.cells import Cells
 from analyzers.policy import Kind, Policy
 from analyzers.timeline import Deployment
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from analyzers import moments
 from analyzers.facts import OK, Bools, Facts, Floats, Ints
-from analyzers.ground import Ground, Names, Split, attribute
-from analyzers.grouping import counted, grouped, mixed, runs
-from analyzers.histogram import buckets
-from analyzers.moments import Wide
+from analyzers.folding import moments
+from analyzers.folding.ground import Ground, Names, Split, attribute
+from analyzers.folding.grouping import counted, grouped, mixed, runs
+from analyzers.folding.histogram import buckets
+from analyzers.folding.moments import Wide
+from analyzers.folding.subjects import BESIDE_VALUES, BUCKETS, Buckets, Subjects, bucket_of
 from analyzers.policy import Measure, Metric
-from analyzers.subjects import BESIDE_VALUES, BUCKETS, Buckets, Subjects, bucket_of
 
 
 @dataclass(frozen=True, slots=True)

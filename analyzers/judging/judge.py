@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from analyzers.arms import BASELINE, CANARY, Key
-from analyzers.comparison import RELATIVE, Comparison
-from analyzers.evidence import Evidence
+from analyzers.comparing.arms import BASELINE, CANARY, Key
+from analyzers.comparing.comparison import RELATIVE, Comparison
 from analyzers.facts import NS_PER_S, SLICE_NS, SLICE_S
-from analyzers.fixed_rule import fixed_rule
+from analyzers.judging.evidence import Evidence
+from analyzers.judging.fixed_rule import fixed_rule
+from analyzers.judging.reasons import peak, reasons, worst
+from analyzers.judging.verdict import Action, Design, Status, Suspect, Verdict
 from analyzers.policy import Kind
-from analyzers.reasons import peak, reasons, worst
 from analyzers.timeline import Deployment
 from analyzers.times import rfc3339
-from analyzers.verdict import Action, Design, Status, Suspect, Verdict
 
 # A stream that is quiet for twice its longest pause so far has stopped; half an hour at least,
 # because one minute of silence means nothing at forty orders a day.

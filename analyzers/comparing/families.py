@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.arms import BASELINE, CANARY
-from analyzers.assigned import Assigned
+from analyzers.comparing.arms import BASELINE, CANARY
+from analyzers.comparing.assigned import Assigned
 from analyzers.contrast.amounts import Amounts
 from analyzers.contrast.counts import Counts
 from analyzers.contrast.durations import Durations
@@ -23,7 +23,7 @@ from analyzers.contrast.quiet import Quiet
 from analyzers.contrast.ratio import Ratios
 from analyzers.contrast.strata import Family, Judged, Strata, keep
 from analyzers.facts import Floats, Ints
-from analyzers.histogram import quantile, shift_of
+from analyzers.folding.histogram import quantile, shift_of
 from analyzers.policy import Kind, Measure, Metric
 
 FAMILIES: Final = (

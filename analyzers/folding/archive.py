@@ -15,10 +15,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from analyzers.cells import Cells, merge
 from analyzers.facts import SLICE_S
-from analyzers.moments import Wide
-from analyzers.series import SeriesTable, coded
+from analyzers.folding.cells import Cells, merge
+from analyzers.folding.moments import Wide
+from analyzers.folding.series import SeriesTable, coded
 
 _KINDS: Final = (np.uint8, np.uint16, np.uint32)
 _COLUMNS: Final = ("of", "slice", "shown", "count", "failures",

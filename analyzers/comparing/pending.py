@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from analyzers.facts import Bools, Floats, Ints
-from analyzers.grouping import runs
+from analyzers.folding.grouping import runs
 
 # Room for every bucket number there is, of values and of subjects, on both sides of zero.
 _HALF: Final = 1 << 13

@@ -12,9 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.cells import fed_by
+from analyzers.auditing.placebo import CANARY, Recorded, Sides, digest, draws
 from analyzers.facts import OK, Bools, Column, Reject, Words, concat
-from analyzers.placebo import CANARY, Recorded, Sides, digest, draws
+from analyzers.folding.cells import fed_by
 from analyzers.policy import Measure, Metric
 
 HARM_MARGINS: Final = 2.0  # the injected harm, in margins

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzers.arms import BASELINE
+from analyzers.comparing.arms import BASELINE
+from analyzers.comparing.families import family_of, swapped
+from analyzers.comparing.traces import Trace
 from analyzers.contrast.balance import balance
 from analyzers.contrast.normal import boundary
 from analyzers.contrast.strata import Told
 from analyzers.facts import NEVER, Floats
-from analyzers.families import family_of, swapped
-from analyzers.histogram import PER_OCTAVE, middles, quantile
+from analyzers.folding.histogram import PER_OCTAVE, middles, quantile
 from analyzers.policy import Kind, Measure, Metric
-from analyzers.traces import Trace
 
 if TYPE_CHECKING:
-    from analyzers.comparisons import Comparisons
+    from analyzers.comparing.comparisons import Comparisons
 
 # Effects of these kinds are parts of the baseline's level, of the others differences in the unit.
 RELATIVE: Final = frozenset({Kind.COUNT, Kind.DURATION})

@@ -1,0 +1,1 @@
+"""How often the judge is wrong on the user's own recorded data."""

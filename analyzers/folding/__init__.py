@@ -1,0 +1,1 @@
+"""Facts as cells: exact, mergeable integers that do not know of any release."""
