@@ -434,7 +434,7 @@ def _retire(state: State) -> None:
     """Forgets the evidence of releases that ended, but for the latest few."""
     ended = [name for name, e in state.evidence.items() if not _live(e.deployment, state)]
     for name in ended[:-_ENDED_KEPT]:
-        del state.evidence[name]
+        state.comparisons.names.forget(state.evidence.pop(name).whose)
     kept = state.evidence.values()
     rows = np.sort([one.row for evidence in kept for one in evidence.comparisons.values()])
     if len(state.comparisons) > 2 * len(rows) + _ROWS_FREE:

@@ -6,7 +6,7 @@ Late binding: cells know versions and tracks, the timeline knows which of them a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -14,13 +14,16 @@ from typing import Final
 import numpy as np
 
 from analyzers.comparing.arms import NEITHER, Key, arm_of, share_over
+from analyzers.comparing.names import Heard, Known, Names
 from analyzers.facts import SLICE_NS, SLICE_S, Bools, Floats, Ints
 from analyzers.folding.cells import Cells, Series
+from analyzers.folding.grouping import runs
 from analyzers.folding.moments import floats
 from analyzers.policy import Kind, Measure, Metric, Policy
 from analyzers.timeline import Deployment
 
 _TYPE: Final = "type"
+_UNASKED: Final = -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +104,12 @@ class Shares:
 
 class Attribution:
     """How the cells of one release find their comparisons. What a series is to it is found out
-    once."""
+    once, and which row a comparison has is asked once."""
 
     def __init__(self, deployment: Deployment, replaces: str, policy: Policy) -> None:
         self._deployment, self._replaces, self._policy = deployment, replaces, policy
         self._metrics = {metric.name: metric for metric in policy.metrics}
         self._first = deployment.started_ns // SLICE_NS + policy.bake_s // SLICE_S
-        self._parts: dict[Series, tuple[_Part, ...]] = {}
         self._taken: Counter[tuple[str, ...]] = Counter()
         self._exposures: dict[str, list[str]] = {}  # the counts that a type is the exposure of
         self._over: dict[str, list[Metric]] = {}  # the ratios that a metric is under
@@ -119,26 +121,104 @@ class Attribution:
         self._named = {
             name for metric in policy.metrics for name in (*metric.types, metric.exposure)
         }
+        self._begin_names(Known())
+
+    def ask_again(self) -> None:
+        """Forgets the rows of the comparisons, as when they have new ones."""
+        self._row_of = np.full(len(self._keys), _UNASKED)
+
+    def _begin_names(self, known: Known) -> None:
+        self._known, self._looked = known, 0
+        self._keys: dict[Key, int] = {}
+        self._row_of = np.empty(0, np.int64)
+        self._parts = np.empty((0, 4), np.int64)  # key, role, arm, first slice that counts
+        self._quantum = np.empty(0)  # of its values in the unit; 0 where its events are counted
+        self._edges = np.zeros(1, np.int64)  # where the parts of each series begin
+        self._flows = np.empty(0, np.bool_)
+
+    def _learn(self, known: Known) -> None:
+        """What the series of this service are that have come since."""
+        if known is not self._known:
+            self._begin_names(known)
+        fresh = known.series[self._looked :]
+        if not fresh:
+            return
+        self._looked = len(known.series)
+        found = [self._find(series) for series in fresh]
+        parts = [part for some in found for part in some]
+        told = [
+            (self._keys.setdefault(one.key, len(self._keys)), one.role, one.arm, one.begins)
+            for one in parts
+        ]
+        more = np.full(len(self._keys) - len(self._row_of), _UNASKED)
+        self._row_of = np.concatenate([self._row_of, more])
+        self._parts = np.concatenate([self._parts, np.array(told, np.int64).reshape(-1, 4)])
+        self._quantum = np.append(self._quantum, [part.quantum for part in parts])
+        edges = self._edges[-1] + np.cumsum([len(some) for some in found])
+        self._edges = np.concatenate([self._edges, edges])
+        self._flows = np.append(self._flows, [self._shows_flow(series) for series in fresh])
+
+    def _shows_flow(self, series: Series) -> bool:
+        metric = self._metrics.get(series.metric)
+        if metric is None or metric.measure is not Measure.FLOW or series.segment:
+            return False
+        return arm_of(series, self._deployment, self._replaces) != NEITHER
+
+    def flowed(self, cells: Cells, heard: Heard) -> Ints:
+        """The slices, ascending, in which either arm showed anything at all of this release."""
+        self._learn(heard.known)
+        mine = np.zeros(len(cells.series), np.bool_)
+        mine[heard.places] = self._flows[heard.numbers]
+        rows = mine[cells.of] & (cells.slice >= self._deployment.started_ns // SLICE_NS)
+        rows &= cells.slice <= self._until
+        return np.unique(cells.shown[rows])
+
+    @property
+    def _until(self) -> int:
+        last = self._deployment.ended_ns
+        return int(np.iinfo(np.int64).max) if last is None else last // SLICE_NS
 
     def shares(
-        self, cells: Cells, mine: Mapping[int, Series], rows: Callable[[Sequence[Key]], Ints]
+        self, cells: Cells, heard: Heard, rows: Callable[[Sequence[Key]], Ints]
     ) -> Shares | None:
-        """The parts of some cells, of which ``mine`` are this service's series by place. ``rows``
+        """The parts of some cells, of which some are ``heard`` to be this service's. ``rows``
         gives the comparisons' rows for keys in order, making new ones; those beyond the limit of
         segments are asked for as well, and are -1."""
-        parts: list[tuple[int, _Part]] = []
-        for place, series in mine.items():
-            known = self._parts.get(series)
-            if known is None:
-                known = self._parts[series] = self._find(series)
-            parts += [(place, part) for part in known]
-        if not parts:
+        self._learn(heard.known)
+        begin = self._edges[heard.numbers]
+        many = self._edges[heard.numbers + 1] - begin
+        place, part = np.repeat(heard.places, many), _spans(begin, many)
+        at, joined = _join(cells.of, place)
+        of_part = part[joined]
+        kept = (cells.slice[at] >= self._parts[of_part, 3]) & (cells.slice[at] <= self._until)
+        at, of_part = at[kept], of_part[kept]
+        if not len(at):
             return None
-        keys = {key: place for place, key in enumerate(dict.fromkeys(p.key for _, p in parts))}
-        parts.sort(key=lambda one: one[0])
-        told = np.array([(at, keys[p.key], p.role, p.arm, p.begins) for at, p in parts], np.int64)
-        quanta = np.array([p.quantum for _, p in parts])
-        return self._joined(cells, told, quanta, list(keys), rows)
+        key, role, arm, _ = self._parts[of_part].T
+        shown = cells.shown[at]
+        self._ask(key, shown, rows)
+        of = self._row_of[key]
+        taken = of >= 0
+        if not taken.all():
+            at, of_part, of, role, arm, shown = (
+                column[taken] for column in (at, of_part, of, role, arm, shown)
+            )
+        count, quantum = cells.count[at].astype(np.float64), self._quantum[of_part]
+        total = np.where(quantum > 0, floats(cells.sum.take(at)) * quantum, count)
+        numbers = np.column_stack([count, cells.failures[at], total])
+        share = share_over(self._deployment, shown)
+        return Shares(of, shown, role, arm, numbers, share, *self._bins(cells, place, part))
+
+    def _bins(self, cells: Cells, place: Ints, part: Ints) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+        """The buckets of what is compared itself."""
+        own = self._parts[part, 1] == _Role.OWN
+        at, joined = _join(cells.bin_of, place[own])
+        of_part = part[own][joined]
+        key, _, arm, begins = self._parts[of_part].T
+        row = self._row_of[key]
+        kept = (cells.bin_slice[at] >= begins) & (cells.bin_slice[at] <= self._until) & (row >= 0)
+        at, row, arm = at[kept], row[kept], arm[kept]
+        return row, cells.bin_shown[at], arm, cells.bin[at], cells.bin_count[at]
 
     def _find(self, series: Series) -> tuple[_Part, ...]:
         """The comparisons in which a series speaks."""
@@ -167,54 +247,19 @@ class Attribution:
         ]
         return tuple(found)
 
-    def _joined(
-        self,
-        cells: Cells,
-        told: Ints,
-        quanta: Floats,
-        keys: list[Key],
-        rows: Callable[[Sequence[Key]], Ints],
-    ) -> Shares | None:
-        last = self._deployment.ended_ns
-        until = np.iinfo(np.int64).max if last is None else last // SLICE_NS
-        at, part = _join(cells.of, told[:, 0])
-        kept = (cells.slice[at] >= told[part, 4]) & (cells.slice[at] <= until)
-        at, part = at[kept], part[kept]
-        if not len(at):
-            return None
-        row_of = self._rows(keys, told[part, 1], cells.shown[at], rows)
-        of = row_of[told[part, 1]]
-        taken = of >= 0
-        at, part, of = at[taken], part[taken], of[taken]
-        own = told[told[:, 2] == _Role.OWN]
-        bin_at, bin_part = _join(cells.bin_of, own[:, 0])
-        bin_row = row_of[own[bin_part, 1]]
-        kept = (cells.bin_slice[bin_at] >= own[bin_part, 4]) & (cells.bin_slice[bin_at] <= until)
-        kept &= bin_row >= 0
-        bin_at, bin_part, bin_row = bin_at[kept], bin_part[kept], bin_row[kept]
-        count, quantum = cells.count[at].astype(np.float64), quanta[part]
-        total = np.where(quantum > 0, floats(cells.sum.take(at)) * quantum, count)
-        shown = cells.shown[at]
-        return Shares(
-            of, shown, told[part, 2], told[part, 3],
-            np.column_stack([count, cells.failures[at], total]),
-            share_over(self._deployment, shown),
-            bin_row, cells.bin_shown[bin_at], own[bin_part, 3], cells.bin[bin_at],
-            cells.bin_count[bin_at],
-        )  # fmt: skip
-
-    def _rows(
-        self, keys: list[Key], present: Ints, shown: Ints, rows: Callable[[Sequence[Key]], Ints]
-    ) -> Ints:
-        """The row of each key that is present, -1 for the others and for those beyond the limit:
-        a sender who makes up attribute values or types must not make everything slow. First come,
-        first served; types that the policy names always are."""
-        since = np.full(len(keys), np.iinfo(np.int64).max)
+    def _ask(self, present: Ints, shown: Ints, rows: Callable[[Sequence[Key]], Ints]) -> None:
+        """Finds the rows of the keys that are present for the first time, -1 for those beyond the
+        limit: a sender who makes up attribute values or types must not make everything slow.
+        First come, first served; types that the policy names always are."""
+        unasked = self._row_of[present] == _UNASKED
+        if not unasked.any():
+            return
+        present, shown = present[unasked], shown[unasked]
+        since = np.full(len(self._keys), np.iinfo(np.int64).max)
         np.minimum.at(since, present, shown)
-        row_of = np.full(len(keys), -1)
+        keys = list(self._keys)
         come = sorted(np.unique(present).tolist(), key=lambda i: (since[i], keys[i]))
-        row_of[come] = rows([keys[i] for i in come])
-        return row_of
+        self._row_of[come] = rows([keys[i] for i in come])
 
     def admits(self, key: Key) -> bool:
         """Whether a comparison not known yet is taken; it counts from then on."""
@@ -231,11 +276,23 @@ class Attribution:
 
 def _join(of: Ints, places: Ints) -> tuple[Ints, Ints]:
     """All pairs of a row of ``of`` and a place in the sorted ``places`` with equal value."""
-    begin = np.searchsorted(places, of)
-    many = np.searchsorted(places, of, side="right") - begin
-    at = np.repeat(np.arange(len(of)), many)
-    part = np.repeat(begin - np.cumsum(many) + many, many) + np.arange(len(at))
-    return at, part
+    ends = np.arange(int(max(of.max(initial=0), places.max(initial=0))) + 2)
+    edges = np.searchsorted(places, ends)
+    begin = edges[of]
+    many = edges[of + 1] - begin
+    return np.repeat(np.arange(len(of)), many), _spans(begin, many)
+
+
+def _spans(begin: Ints, many: Ints) -> Ints:
+    """The numbers from each beginning on, so many of them, one after the other.
+
+    >>> _spans(np.array([7, 2]), np.array([1, 3])).tolist()
+    [7, 2, 3, 4]
+    """
+    ends = np.cumsum(many)
+    return np.asarray(
+        np.repeat(begin - ends + many, many) + np.arange(ends[-1] if len(ends) else 0)
+    )
 
 
 def block(parts: Sequence[Shares], ratios: Bools) -> Block:
@@ -252,19 +309,26 @@ def block(parts: Sequence[Shares], ratios: Bools) -> Block:
     low = int(shown.min())
     span = int(shown.max()) - low + 1
     key, place = np.unique(of * span + (shown - low), return_inverse=True)
-    units, failures, total, exposed, under = (np.zeros((len(key), 2)) for _ in range(5))
-    own = role == _Role.OWN
-    for column, rows, number in (
-        (units, own, 0), (failures, own, 1), (total, own, 2),
-        (exposed, ~own, 0), (under, role == _Role.DENOMINATOR, 2),
-    ):  # fmt: skip
-        np.add.at(column, (place[rows], arm[rows]), numbers[rows, number])
+    own, under = role == _Role.OWN, role == _Role.DENOMINATOR
+
+    def sums(rows: Bools, number: int) -> Floats:
+        return _by_arm(place[rows], arm[rows], numbers[rows, number], len(key))
+
     share = np.zeros(len(key))
     share[place] = np.concatenate([part.share for part in parts])
     comparison = key // span
-    units = np.where(ratios[comparison][:, None], under, units)
+    units, exposed = sums(own, 0), sums(~own, 0)
+    if under.any():
+        units = np.where(ratios[comparison][:, None], sums(under, 2), units)
     bins = _bins(parts, key, low, span)
-    return Block(comparison, key % span + low, units, failures, total, exposed, share, *bins)
+    return Block(
+        comparison, key % span + low, units, sums(own, 1), sums(own, 2), exposed, share, *bins
+    )
+
+
+def _by_arm(place: Ints, arm: Ints, number: Floats, count: int) -> Floats:
+    """Numbers summed by place, in [0, ``count``), and arm: (count, 2)."""
+    return np.asarray(np.bincount(place * 2 + arm, number, 2 * count), np.float64).reshape(-1, 2)
 
 
 def _bins(parts: Sequence[Shares], key: Ints, low: int, span: int) -> tuple[Ints, Ints, Floats]:
@@ -273,12 +337,14 @@ def _bins(parts: Sequence[Shares], key: Ints, low: int, span: int) -> tuple[Ints
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("bin_of", "bin_shown", "bin_arm", "bin", "bin_count")
     )
-    at = np.searchsorted(key, of * span + (shown - low))
     room = 1 << 14
-    both, place = np.unique(at * room + number + room // 2, return_inverse=True)
-    counts = np.zeros((len(both), 2))
-    np.add.at(counts, (place, arm), count)
-    return both // room, both % room - room // 2, counts
+    at = np.searchsorted(key, of * span + (shown - low)) * room + number + room // 2
+    order = np.argsort(at, kind="stable")
+    at = at[order]
+    starts = runs(at)
+    place = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(at)))
+    counts = _by_arm(place, arm[order], count[order].astype(np.float64), len(starts))
+    return at[starts] // room, at[starts] % room - room // 2, counts
 
 
 def totals(
@@ -297,14 +363,10 @@ def totals(
     def rows(keys: Sequence[Key]) -> Ints:
         return np.array([row_of.get(key, -1) for key in keys], np.int64)
 
-    parts = []
+    names, parts = Names(), []
     for one in cells:
-        mine = {
-            place: series
-            for place, series in enumerate(one.series)
-            if not series.segment and (series.service, series.environment) == whose
-        }
-        shares = attribution.shares(one, mine, rows)
+        heard = names.heard(one.series, [whose]).get(whose)
+        shares = attribution.shares(one, heard.totals(), rows) if heard else None
         if shares is not None:
             parts.append(shares)
     return block(parts, np.array([metric.kind is Kind.RATIO for metric in metrics]))

@@ -18,6 +18,7 @@ import numpy as np
 from analyzers.comparing.arms import BASELINE, CANARY
 from analyzers.comparing.attribution import Block
 from analyzers.comparing.families import FAMILIES, WINDOW_SLICES, Families, family_of, swapped
+from analyzers.comparing.names import Names
 from analyzers.comparing.pending import Buckets, ranks_within, summed
 from analyzers.comparing.traces import Traces
 from analyzers.contrast.strata import Strata, keep
@@ -77,6 +78,7 @@ class Comparisons:
     """The table of all running comparisons. Attributes are for reading."""
 
     def __init__(self) -> None:
+        self.names = Names()  # the series that speak in them
         self.metrics: list[Metric] = []
         self.seen = np.zeros((0, 2))  # units of both arms in all slices, whatever they tell
         self.first_seen = np.zeros(0, np.int64)  # first slice in which anything was shown

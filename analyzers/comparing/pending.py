@@ -68,10 +68,14 @@ class Buckets:
 
 def summed(key: Ints, counts: Floats) -> tuple[Ints, Floats]:
     """The distinct keys, ascending, and the sums of the counts (m, 2) of each."""
+    if (key[1:] > key[:-1]).all():
+        return key, counts
     order = np.argsort(key, kind="stable")
     key = key[order]
     starts = runs(key)
-    return key[starts], np.add.reduceat(counts[order], starts) if len(key) else counts
+    group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(key)))
+    sums = [np.bincount(group, arm[order], len(starts)) for arm in counts.T]
+    return key[starts], np.column_stack(sums)
 
 
 def ranks_within(ordered: Ints) -> Ints:

@@ -16,13 +16,15 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.comparing.arms import NEITHER, Key, arm_of
+from analyzers.comparing.arms import Key
 from analyzers.comparing.attribution import Attribution, Shares, block
 from analyzers.comparing.budget import Budget
 from analyzers.comparing.comparison import Comparison
 from analyzers.comparing.comparisons import Closed, Comparisons, only_declared
+from analyzers.comparing.names import Heard
 from analyzers.facts import NS_PER_S, SLICE_NS, SLICE_S, Floats, Ints
-from analyzers.folding.cells import Cells, Series
+from analyzers.folding.cells import Cells
+from analyzers.folding.grouping import runs
 from analyzers.judging.verdict import Status
 from analyzers.policy import Criticality, Measure, Metric, Policy
 from analyzers.timeline import Deployment
@@ -72,10 +74,12 @@ class Evidence:
         self._budget = Budget()
         self._attribution = Attribution(deployment, replaces, policy)
         self._metrics = {metric.name: metric for metric in policy.metrics}
-        self._place: dict[int, int] = {}  # of each row in the table, its place here
-        self._weight: list[float] = []
-        self._e: list[float] = []  # weighted e-values
-        self._safe: list[tuple[float, float]] = []  # log e-value now, and the largest so far
+        # Of each comparison, in the order of their rows in the table:
+        self._row = np.empty(0, np.int64)
+        self._weight = np.empty(0)
+        self._e = np.empty(0)  # weighted e-values
+        self._safe = np.empty((2, 0))  # log e-value now, and the largest so far
+        self._unspent = 1.0  # of the weights
         self._totals: list[Key] = []  # what may gate
         self._assigned: list[Key] = []  # what says who was put on which side
         # Metrics that gate even before anything of them has come since the start.
@@ -92,22 +96,35 @@ class Evidence:
         """Takes in sealed cells (all shown later than those before) and follows the status."""
         advance([self], self.table, cells)
 
-    def shares(self, cells: Cells, mine: Mapping[int, Series]) -> Shares | None:
-        """What of some cells speaks here; ``mine`` are this service's series by their places."""
-        self._note_flow(cells, mine)
-        return self._attribution.shares(cells, mine, self._rows)
+    @property
+    def whose(self) -> tuple[str, str]:
+        """The service and environment that it is about."""
+        return self.deployment.service, self.deployment.environment
+
+    def shares(self, cells: Cells, heard: Heard) -> Shares | None:
+        """What of some cells speaks here, of which some are ``heard`` to be this service's."""
+        self._note_flow(self._attribution.flowed(cells, heard))
+        return self._attribution.shares(cells, heard, self._rows)
 
     def _rows(self, keys: Sequence[Key]) -> Ints:
         fresh = [k for k in keys if k not in self.comparisons and self._attribution.admits(k)]
         if fresh:
             metrics = [self._metrics[name] for name, _ in fresh]
             rows = self.table.add(metrics)
-            for key, metric, row in zip(fresh, metrics, rows.tolist(), strict=True):
+            weights = [
                 self._begin(key, metric, row)
+                for key, metric, row in zip(fresh, metrics, rows.tolist(), strict=True)
+            ]
+            self._row = np.concatenate([self._row, rows])
+            self._weight = np.concatenate([self._weight, weights])
+            self._e = np.concatenate([self._e, weights])
+            self._safe = np.concatenate([self._safe, np.zeros((2, len(rows)))], axis=1)
+            self._unspent = 1.0 - math.fsum(self._weight.tolist())
         known = self.comparisons
         return np.array([known[key].row if key in known else -1 for key in keys], np.int64)
 
-    def _begin(self, key: Key, metric: Metric, row: int) -> None:
+    def _begin(self, key: Key, metric: Metric, row: int) -> float:
+        """Takes up a comparison; its weight."""
         comparison = self.comparisons[key] = Comparison(metric, self.table, row)
         if key in self.past:
             self.table.families.remember(row, self.past[key])
@@ -117,23 +134,10 @@ class Evidence:
             self._assigned.append(key)
         weighs = metric.criticality is not Criticality.WATCH and not comparison.indicative
         self.weights[key] = weight = self._budget.weight(metric, key[1]) if weighs else 0.0
-        self._place[row] = len(self._weight)
-        self._weight.append(weight)
-        self._e.append(weight)
-        self._safe.append((0.0, 0.0))
+        return weight
 
-    def _note_flow(self, cells: Cells, series: Mapping[int, Series]) -> None:
+    def _note_flow(self, times: Ints) -> None:
         """Remembers when anything of either arm was last shown, and the longest pause so far."""
-        mine = [place for place, one in series.items() if self._flows(one)]
-        rows = np.isin(cells.of, mine) if mine else np.zeros(0, np.bool_)
-        if not rows.any():
-            return
-        start = self.deployment.started_ns // SLICE_NS
-        end = self.deployment.ended_ns
-        inside = rows & (cells.slice >= start)
-        if end is not None:
-            inside &= cells.slice <= end // SLICE_NS
-        times = np.unique(cells.shown[inside])
         if not len(times):
             return
         told = times if self.last_at is None else np.append(self.last_at, times)
@@ -141,28 +145,22 @@ class Evidence:
         self.gap_max = max(self.gap_max, int(gaps.max(initial=0)))
         self.last_at = int(times[-1])
 
-    def _flows(self, series: Series) -> bool:
-        metric = self._metrics.get(series.metric)
-        if metric is None or metric.measure is not Measure.FLOW or series.segment:
-            return False
-        return arm_of(series, self.deployment, self.replaces) != NEITHER
-
     def follow(self, closed: Closed, appeared: Iterable[int]) -> None:
         """Takes in the evidence of strata that closed, in order of time, and what changed of what
         gates at other slices; follows the status slice by slice."""
-        told: dict[int, list[tuple[int, float, float]]] = {at: [] for at in appeared}
-        for row, at, harm, safe in zip(
-            closed.of.tolist(),
-            closed.at.tolist(),
-            closed.log_harm.tolist(),
-            closed.log_safe.tolist(),
-            strict=True,
-        ):
-            told.setdefault(at, []).append((self._place[row], harm, safe))
-        for at in sorted(told):
-            for place, harm, safe in told[at]:
-                self._e[place] = self._weight[place] * math.exp(min(harm, _LOG_MAX))
-                self._safe[place] = (safe, max(safe, self._safe[place][1]))
+        place = np.searchsorted(self._row, closed.of)
+        e = self._weight[place] * np.exp(np.minimum(closed.log_harm, _LOG_MAX))
+        begins = runs(closed.at)
+        ends = np.append(begins[1:], len(place)).tolist()
+        spans = dict(
+            zip(closed.at[begins].tolist(), zip(begins.tolist(), ends, strict=True), strict=True)
+        )
+        for at in sorted({*spans, *appeared}):
+            if at in spans:
+                here = slice(*spans[at])
+                mine, safe = place[here], closed.log_safe[here]
+                self._e[mine] = e[here]
+                self._safe[:, mine] = safe, np.maximum(self._safe[1, mine], safe)
             self._follow(at)  # once all that a slice says is in: never on a part of it
 
     def latch(self, first_degraded_at: str | None) -> None:
@@ -176,14 +174,15 @@ class Evidence:
         """Follows its comparisons to their new rows."""
         for key, one in self.comparisons.items():
             self.comparisons[key] = Comparison(one.metric, self.table, int(new[one.row]))
-        self._place = {int(new[row]): place for row, place in self._place.items()}
+        self._row = new[self._row]
+        self._attribution.ask_again()
 
     # --- status ---------------------------------------------------------------------------
 
     @property
     def e_value(self) -> float:
         """The weighted average e-value over all metrics and segments, now."""
-        return math.fsum([1.0 - math.fsum(self._weight), *self._e])
+        return math.fsum([self._unspent, *self._e.tolist()])
 
     def _follow(self, at: int) -> None:
         status = self._status(at)
@@ -232,8 +231,9 @@ class Evidence:
 
     def safe(self, key: Key) -> bool:
         """Whether harm beyond the margin was ruled out, and still looks ruled out."""
-        now, top = self._safe[self._place[self.comparisons[key].row]]
-        return now >= 0.0 and top >= self.safe_threshold()
+        place = np.searchsorted(self._row, self.comparisons[key].row)
+        now, top = self._safe[:, place].tolist()
+        return bool(now >= 0.0 and top >= self.safe_threshold())
 
     def safe_threshold(self) -> float:
         """Log of the e-value that a gating metric needs for promotion."""
@@ -262,13 +262,11 @@ class Evidence:
 def advance(judged: Sequence[Evidence], table: Comparisons, cells: Cells) -> None:
     """Takes sealed cells into all that is known of some deployments, whose comparisons are rows of
     one table, at once."""
-    by_service: dict[tuple[str, str], dict[int, Series]] = {}
-    for place, one in enumerate(cells.series):
-        by_service.setdefault((one.service, one.environment), {})[place] = one
+    heard = table.names.heard(cells.series, {evidence.whose for evidence in judged})
     parts: list[tuple[Evidence, Shares]] = []
     for evidence in judged:
-        service = (evidence.deployment.service, evidence.deployment.environment)
-        shares = evidence.shares(cells, by_service.get(service, {}))
+        mine = heard.get(evidence.whose)
+        shares = None if mine is None else evidence.shares(cells, mine)
         if shares is not None and len(shares.of):
             parts.append((evidence, shares))
     if not parts:
@@ -277,19 +275,19 @@ def advance(judged: Sequence[Evidence], table: Comparisons, cells: Cells) -> Non
     before = table.appearances(told.of)
     closed = table.advance(told)
     appeared = table.appeared(before)
-    owner: dict[int, int] = {}
+    owner = np.empty(len(table), np.int64)
     for number, (_, shares) in enumerate(parts):
-        owner.update(dict.fromkeys(np.unique(shares.of).tolist(), number))
-    whose = np.array([owner[row] for row in closed.of.tolist()], np.int64)
+        owner[shares.of] = number
+    whose = owner[closed.of]
     order = np.argsort(whose, kind="stable")
     edges = np.searchsorted(whose[order], np.arange(len(parts) + 1)).tolist()
     appeared_of: dict[int, list[int]] = {}
     for row, at in appeared:
-        appeared_of.setdefault(owner[row], []).append(at)
+        appeared_of.setdefault(int(owner[row]), []).append(at)
     for number, (evidence, _) in enumerate(parts):
-        mine = order[edges[number] : edges[number + 1]]
-        if len(mine) or number in appeared_of:
-            evidence.follow(closed.where(mine), appeared_of.get(number, ()))
+        chosen = order[edges[number] : edges[number + 1]]
+        if len(chosen) or number in appeared_of:
+            evidence.follow(closed.where(chosen), appeared_of.get(number, ()))
 
 
 def may_gate(metric: Metric) -> bool:

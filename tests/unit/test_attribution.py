@@ -9,6 +9,7 @@ import numpy as np
 
 from analyzers.comparing.arms import Key
 from analyzers.comparing.attribution import Attribution, Block, block, totals
+from analyzers.comparing.names import Names
 from analyzers.facts import Facts, Ints, Marker, concat
 from analyzers.folding.cells import Cells, fold, merge
 from analyzers.judging.evidence import Evidence
@@ -31,6 +32,7 @@ from tests.facts_of import (
     throughput,
 )
 
+WHOSE = ("order-api", "production")
 POLICY = policy_of(success(segments=(("country",),)), flow())
 
 
@@ -46,7 +48,7 @@ def blocks(
     parts: Cells | Iterable[Cells], deployment: Deployment, policy: Policy = POLICY
 ) -> dict[Key, Block]:
     """What both arms of each comparison showed, of cells that are all of this service."""
-    attribution, row_of = Attribution(deployment, OLD, policy), dict[Key, int]()
+    attribution, row_of, names = Attribution(deployment, OLD, policy), dict[Key, int](), Names()
 
     def rows(keys: Sequence[Key]) -> Ints:
         for key in keys:
@@ -56,7 +58,8 @@ def blocks(
 
     shares = []
     for cells in [parts] if isinstance(parts, Cells) else parts:
-        told = attribution.shares(cells, dict(enumerate(cells.series)), rows)
+        heard = names.heard(cells.series, [WHOSE])
+        told = attribution.shares(cells, heard[WHOSE], rows) if heard else None
         if told is not None:
             shares.append(told)
     kinds = {metric.name: metric.kind for metric in policy.metrics}
@@ -254,8 +257,9 @@ def test_no_cells_are_an_empty_block() -> None:
     assert blocks([], deployment) == {}
     assert len(block([], np.zeros(0, np.bool_))) == 0
     elsewhere = folded(facts_of([1.0], version="7"))
-    attribution, mine = Attribution(deployment, OLD, POLICY), dict(enumerate(elsewhere.series))
-    assert attribution.shares(elsewhere, mine, lambda _: np.array([])) is None
+    heard = Names().heard(elsewhere.series, [WHOSE])[WHOSE]
+    told = Attribution(deployment, OLD, POLICY).shares(elsewhere, heard, lambda _: np.array([]))
+    assert told is None
 
 
 def test_totals_are_numbered_like_the_metrics_that_are_asked_for() -> None:
