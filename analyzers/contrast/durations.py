@@ -21,11 +21,12 @@ from analyzers.contrast.shifted import SHIFT_MAX, Shifted
 from analyzers.contrast.spread import Spread
 from analyzers.contrast.strata import Strata, Told, blocks
 from analyzers.contrast.tails import Tails
-from analyzers.facts import Ints
+from analyzers.facts import Floats, Ints
 
 # Effects bet on, in standard deviations of a value's rank.
 EFFECTS: Final = (0.07, 0.14, 0.28, 0.6, 1.2)
-_LAMBDAS: Final = np.array(EFFECTS)
+_LAMBDAS: Final = np.array(EFFECTS)[:, None]
+_PRICES: Final = 0.5 * _LAMBDAS * _LAMBDAS
 # What part of the evidence of harm the bets on ranks are, and the t mixture, which learns the
 # variance and finds a slowdown of half in 40 orders a day where they alone miss it; the rest are
 # the tails.
@@ -39,6 +40,7 @@ _TAILS: Final = float(np.log(1.0 - 2.0 * RANKS))
 HARM_BELIEVED: Final = 1.2
 SAFE_BELIEVED: Final = 1.3
 BELIEF_STRATA: Final = 8.0
+_LEAST: Final = 1e-300  # what is divided by where nothing is known, and then not used
 
 
 class Durations:
@@ -48,7 +50,8 @@ class Durations:
         self.log_harm = np.zeros(0)
         self.log_safe = np.zeros(0)
         self.shifts = np.zeros((0, 2), np.int64)
-        self._told = np.zeros((0, 3))  # score, weight, variance: without a margin
+        # Without a margin.
+        self._score, self._weight, self._variance = np.zeros(0), np.zeros(0), np.zeros(0)
         self._spread = Spread()
         self._harm = Starts(len(EFFECTS))
         self._safe = Held(len(EFFECTS))
@@ -66,9 +69,8 @@ class Durations:
         shifts = np.clip(shifts, -SHIFT_MAX, SHIFT_MAX)
         count = len(shifts)
         self.shifts = np.concatenate([self.shifts, shifts])
-        self._told = np.concatenate([self._told, np.zeros((count, 3))])
-        self.log_harm = np.concatenate([self.log_harm, np.zeros(count)])
-        self.log_safe = np.concatenate([self.log_safe, np.zeros(count)])
+        for name in ("log_harm", "log_safe", "_score", "_weight", "_variance"):
+            setattr(self, name, np.concatenate([getattr(self, name), np.zeros(count)]))
         for part in (self._spread, self._harm, self._safe, self._tails, self._batches):
             part.add(count)
 
@@ -78,26 +80,21 @@ class Durations:
             self._advance(some, part)
 
     def _advance(self, rows: Ints, strata: Strata) -> None:
-        harm_shift, safe_shift = self.shifts[rows].T
+        shifts = np.array([column[rows] for column in self.shifts.T])
         shifted = Shifted(len(rows), strata.bin_of, strata.bin, strata.bin_counts)
-        plain, plain_variance = shifted.wilcoxon(np.zeros_like(harm_shift))
-        harm = shifted.score(harm_shift)
-        same = np.array_equal(harm_shift, safe_shift)
-        safe = harm if same else shifted.score(safe_shift)
+        harm, safe = _scores(shifted, shifts)
+        plain, plain_variance = shifted.wilcoxon(np.zeros_like(shifts[0]))
         phi = self._spread.factor(rows, HARM_BELIEVED, BELIEF_STRATA)
         safe_phi = self._spread.factor(rows, SAFE_BELIEVED, BELIEF_STRATA)
         known = plain_variance > 0
-        self._spread.advance(rows, plain / np.sqrt(np.where(known, plain_variance, 1.0)), known)
-        told = np.empty((len(rows), 3))
-        told[:, 0], told[:, 1], told[:, 2] = plain, plain_variance, plain_variance * phi
-        self._told[rows] += told
+        self._spread.advance(rows, plain / np.sqrt(np.maximum(plain_variance, _LEAST)), known)
+        self._score[rows] += plain
+        self._weight[rows] += plain_variance
+        self._variance[rows] += plain_variance * phi
         untied = shifted.untied()
-        price = 0.5 * untied * (_LAMBDAS * _LAMBDAS)[:, None]
-        bets = self._harm.advance(rows, (harm * _LAMBDAS[:, None] - price * phi).T)
-        self.log_safe[rows] = self._safe.advance(
-            rows, (-safe * _LAMBDAS[:, None] - price * safe_phi).T
-        )
-        tails = self._tails.advance(rows, shifted, harm_shift)
+        bets = self._harm.advance(rows, _factors(harm, untied * phi).T)
+        self.log_safe[rows] = self._safe.advance(rows, _factors(-safe, untied * safe_phi).T)
+        tails = self._tails.advance(rows, shifted, shifts[0])
         # Where most values are equal few tell anything, and scores of few are skewed.
         learned = self._batches.advance(
             rows, harm[:, None], untied[:, None], plain_variance, shifted.units
@@ -108,4 +105,17 @@ class Durations:
     def told(self, rows: Ints) -> Told:
         """What the given rows show; ``score / weight`` is the shift in standard deviations of a
         rank, for ``balance.py`` to turn into a factor."""
-        return Told(*self._told[rows].T)
+        return Told(self._score[rows], self._weight[rows], self._variance[rows])
+
+
+def _scores(shifted: Shifted, shifts: Ints) -> Floats:
+    """Scores (2, k) at both of the shifts (2, k)."""
+    if np.array_equal(shifts[0], shifts[1]):
+        score = shifted.score(shifts[0])
+        return np.array([score, score])
+    return shifted.score(shifts)
+
+
+def _factors(score: Floats, price: Floats) -> Floats:
+    """Log factors (K, k) of the bets on each effect."""
+    return np.asarray(_LAMBDAS * score - _PRICES * price)

@@ -1,8 +1,9 @@
-"""Two arms' buckets, stratum by stratum, compared at any margin without sorting them again.
+"""Two arms' buckets, stratum by stratum, compared at any margin without sorting or searching.
 
 A margin shifts the second arm's logarithmic buckets towards zero by whole buckets before they are
-compared. The first arm's buckets are sorted once; where a shifted bucket falls among them is a
-binary search. All sums are of whole numbers, so they do not depend on what else is computed.
+compared. The first arm's buckets lie on one line of cells, stratum behind stratum, one cell a
+bucket, with how many of its units lie below each cell; where a shifted bucket falls is its own cell
+less the shift. All sums are of whole numbers, so they do not depend on what else is computed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ _GAP: Final = SHIFT_MAX + 1
 _ROW: Final = 1 << 15  # places of one stratum
 _ZERO: Final = _ROW // 2
 _SCALE: Final = float(np.sqrt(12.0))
-_LAST: Final = np.iinfo(np.int64).max
 
 
 class Shifted:
@@ -30,74 +30,137 @@ class Shifted:
         """``of`` (m,) in [0, k), ``number`` (m,) bucket numbers, ``counts`` (m, 2) whole numbers;
         in any order, though what is sorted by (of, number) already costs less."""
         key = of * _ROW
-        key += _ZERO
-        if not len(number) or number.min() > 0:  # the usual case, at a third of the cost
-            key += number
-            key += _GAP
-        else:
-            key += number + np.sign(number) * _GAP
-        a, b = np.ascontiguousarray(counts[:, 0]), np.ascontiguousarray(counts[:, 1])
-        if len(key) > 1 and not (key[1:] > key[:-1]).all():
+        key += number
+        key += _ZERO + _GAP
+        self._sign: Ints | None = None  # of the values; None if all are above zero, as usual
+        a, b = counts[:, 0].astype(np.int64), counts[:, 1].astype(np.int64)
+        if len(number) and number.min() <= 0:
+            self._sign = np.sign(number)
+            key += (self._sign - 1) * _GAP
+        self._apart = key[1:] - key[:-1]
+        if len(key) > 1 and self._apart.min() <= 0:
             key, back = np.unique(key, return_inverse=True)
-            a, b = (np.bincount(back, arm, len(key)).astype(np.float64) for arm in (a, b))
+            a, b = (np.bincount(back, arm, len(key)).astype(np.int64) for arm in (a, b))
             of = key // _ROW
+            self._sign = np.sign(key - of * _ROW - _ZERO)
+            self._apart = key[1:] - key[:-1]
         self.strata = strata
-        in_a, in_b = np.flatnonzero(a > 0), np.flatnonzero(b > 0)
-        # One place behind the last, so that a search that finds nothing has where to look.
-        self._key_a, self._a = np.append(key[in_a], _LAST), np.append(a[in_a], 0.0)
-        self._key_b, self._b, self._of_b = key[in_b], b[in_b], of[in_b]
-        self._sign_b = np.sign(self._key_b - self._of_b * _ROW - _ZERO)
-        self._upto_a, self._upto_b = _upto(self._a[:-1]), _upto(self._b)
-        edges = np.arange(strata + 1) * _ROW
-        self._start_a = self._upto_a[np.searchsorted(self._key_a[:-1], edges)]
-        self._start_b = self._upto_b[np.searchsorted(self._key_b, edges)]
-        self.units = np.column_stack([np.diff(self._start_a), np.diff(self._start_b)])
+        self._key, self._a, self._b = key, a, b
+        self._edges = np.searchsorted(of, np.arange(strata + 1))
+        self._length = self._edges[1:] - self._edges[:-1]
+        self._some = np.flatnonzero(self._length)
+        self._upto = _upto(a), _upto(b)
+        self._start = self._upto[0][self._edges], self._upto[1][self._edges]
+        self._units = np.empty((2, strata))
+        for units, start in zip(self._units, self._start, strict=True):
+            np.subtract(start[1:], start[:-1], out=units)
+        self.units = self._units.T
         """(k, 2) units in the buckets of both arms."""
-        self._cubes = np.bincount(of, a * a * a + b * b * b, strata)
+        self._most = np.maximum(self._units[0] + self._units[1], 2.0)
+        self._reach: Ints | None = None
 
     def wilcoxon(self, shift: Ints) -> tuple[Floats, Floats]:
         """Wilcoxon score of the second arm less ``shift`` (k,) buckets, and its permutation
         variance, tie-corrected: both (k,). Midranks are scaled to unit variance without ties, so
         the variance is about n_a n_b / n; 0 and 0 where one arm is empty."""
-        at, tie = self._places(shift)
-        na, nb = self.units.T
-        most = np.maximum(na + nb, 2.0)
-        # Of a bucket with a and b units: (a + b)^3 = a^3 + b^3 + 3 a b (a + b).
-        tied = 3.0 * np.bincount(self._of_b, tie * self._b * (tie + self._b), self.strata)
-        even = np.maximum(1.0 - (self._cubes + tied) / (most * most * most), 0.0)
-        return self._score(at, tie), np.asarray(na * nb / (most - 1.0) * even)
+        cell = self._cells(shift)
+        # (a + b)^3 of all buckets: a bucket of the second arm adds to what lies in its cell.
+        if cell is self._cell:
+            cubes = _cube(self._a + self._b)
+        else:
+            first = np.zeros(len(self._below), np.int64)
+            first[self._cell] = self._a
+            tie = first[cell]
+            cubes = _cube(tie + self._b) - _cube(tie) + _cube(self._a)
+        most = self._most
+        even = np.maximum(1.0 - self._summed(cubes) / (most * most * most), 0.0)
+        na, nb = self._units
+        return self._score(cell), np.asarray(na * nb / (most - 1.0) * even)
 
     def score(self, shift: Ints) -> Floats:
-        """The Wilcoxon score (k,) alone."""
-        return self._score(*self._places(shift))
+        """The Wilcoxon score alone, (k,); or, of several shifts (s, k), (s, k)."""
+        return self._score(self._cells(shift))
 
-    def _places(self, shift: Ints) -> tuple[Ints, Floats]:
-        """Where each of the second arm's buckets falls, and how many of the first are in it."""
-        key = self._key_b - self._sign_b * shift[self._of_b]
-        at = np.searchsorted(self._key_a, key)
-        return at, self._a[at] * (self._key_a[at] == key)
+    def _cells(self, shift: Ints) -> Ints:
+        """The cells (..., m) in which the second arm's buckets fall."""
+        if not shift.any():
+            self._lay(np.zeros(self.strata, np.int64))
+            return self._cell
+        reach = np.abs(shift)
+        self._lay(reach if shift.ndim == 1 else reach.max(axis=0))
+        less = np.repeat(shift, self._length, axis=-1)
+        if self._sign is not None:
+            less *= self._sign
+        return np.subtract(self._cell, less, out=less)
 
-    def _score(self, at: Ints, tie: Floats) -> Floats:
-        wins = np.bincount(self._of_b, self._b * (self._upto_a[at] + 0.5 * tie), self.strata)
-        na, nb = self.units.T
-        wins = wins - self._start_a[:-1] * nb - na * nb / 2.0
-        return np.asarray(_SCALE * wins / np.maximum(na + nb, 2.0))
+    def _score(self, cell: Ints) -> Floats:
+        wins = self._below.take(cell)
+        wins *= self._b
+        return np.asarray(0.5 * _SCALE * self._summed(wins) / self._most)
+
+    def _lay(self, reach: Ints) -> None:
+        """Lays the first arm's buckets into cells for shifts of up to ``reach`` (k,) either way.
+
+        Twice the units below a cell, and once those in it, less all of the stratum: what a unit of
+        the second arm wins there. Between neighbouring buckets, and around each stratum, there is
+        no more room than a shift can tell apart: one more than the largest. So values that span
+        thirty octaves need few cells.
+        """
+        if self._reach is not None and (reach <= self._reach).all():
+            return
+        self._reach = reach
+        some, units = self._some, self._start[0][1:] - self._start[0][:-1]
+        if not len(some):
+            self._cell, self._below = self._key, self._key
+            return
+        room = np.repeat(reach + 1, self._length)
+        step = np.empty(len(self._key), np.int64)
+        np.minimum(self._apart, room[1:], out=step[1:])
+        begin = self._edges[some]
+        around = reach[some] + 1
+        step[begin] = around
+        step[begin[1:]] += around[:-1]
+        self._cell = np.cumsum(step)
+        size = int(self._cell[-1] + around[-1])
+        first = np.zeros(size, np.int64)
+        first[self._cell] = self._a
+        below = np.empty(size, np.int64)
+        below[0] = 0
+        np.add(first[1:], first[:-1], out=below[1:])
+        # In the empty cell before each stratum the last one's units end and its own begin.
+        mine = units[some]
+        mine[1:] += units[some[:-1]]
+        below[self._cell[begin] - around] -= mine
+        self._below = np.cumsum(below, out=below)
+
+    def _summed(self, values: Ints | Floats) -> Floats:
+        """Sums (..., k) of the buckets' values (..., m) by stratum."""
+        if len(self._some) == self.strata:
+            return np.add.reduceat(values, self._edges[:-1], axis=-1)
+        sums = np.zeros((*values.shape[:-1], self.strata))
+        if len(self._some):
+            starts = self._edges[self._some]
+            sums[..., self._some] = np.add.reduceat(values, starts, axis=-1)
+        return sums
 
     def untied(self) -> Floats:
         """Variance (k,) of the Wilcoxon score if no values were equal: n_a n_b (n + 1) / n^2."""
-        na, nb = self.units.T
+        na, nb = self._units
         n = np.maximum(na + nb, 1.0)
-        return np.asarray(na * nb * (n + 1.0) / n**2)
+        return np.asarray(na * nb * (n + 1.0) / (n * n))
 
     def beyond(self, threshold: Floats, shift: Ints) -> Floats:
-        """Units (k, 2) of both arms above a ``threshold`` (k,) of places, the second arm's values
-        less ``shift`` buckets."""
-        row = np.arange(self.strata) * _ROW + _ZERO
-        first = np.floor(threshold).astype(np.int64)
-        second = np.clip(first + np.sign(first) * shift, -_ZERO, _ZERO - 1)
-        rest_a = self._upto_a[np.searchsorted(self._key_a[:-1], row + first, side="right")]
-        rest_b = self._upto_b[np.searchsorted(self._key_b, row + second, side="right")]
-        return np.column_stack([self._start_a[1:] - rest_a, self._start_b[1:] - rest_b])
+        """Units (..., k, 2) of both arms above thresholds (..., k) of places, at most
+        2 * SHIFT_MAX in size, the second arm's values less ``shift`` (k,) buckets."""
+        place = np.empty((2, *threshold.shape), np.int64)
+        place[0] = first = np.floor(threshold)
+        place[1] = first + np.sign(first) * shift
+        place += np.arange(self.strata) * _ROW + _ZERO
+        upto = np.searchsorted(self._key, place, side="right")
+        found = np.empty((*threshold.shape, 2))
+        for arm in (0, 1):
+            np.subtract(self._start[arm][1:], self._upto[arm][upto[arm]], out=found[..., arm])
+        return found
 
     def quantiles(self, rows: Ints, shares: tuple[float, ...]) -> Floats:
         """Places of quantiles (r, Q) of the given strata, in the arm that has more units; 0 where
@@ -105,24 +168,31 @@ class Shifted:
         found = []
         more = self.units[rows, 1] > self.units[rows, 0]
         for share in shares:
-            sides = [
-                _quantile(upto, start[rows], units[rows] * share, key, rows)
-                for upto, start, units, key in (
-                    (self._upto_a, self._start_a, self.units[:, 0], self._key_a[:-1]),
-                    (self._upto_b, self._start_b, self.units[:, 1], self._key_b),
-                )
-            ]
-            found.append(np.where(more, sides[1], sides[0]))
+            first, second = (
+                self._quantile(self._upto[arm], self._start[arm][rows], units[rows] * share, rows)
+                for arm, units in enumerate(self._units)
+            )
+            found.append(np.where(more, second, first))
         return np.column_stack(found)
 
+    def _quantile(self, upto: Ints, start: Ints, wanted: Floats, rows: Ints) -> Floats:
+        if not len(self._key):
+            return np.zeros(len(rows))
+        at = np.searchsorted(upto[1:], start + np.maximum(wanted, 0.5))
+        place = self._key[np.minimum(at, len(self._key) - 1)] - rows * _ROW - _ZERO
+        return np.where(np.abs(place) < _ZERO, place, 0).astype(np.float64)
 
-def _upto(counts: Floats) -> Floats:
-    return np.concatenate([[0.0], np.cumsum(counts)])
+
+def _upto(counts: Ints) -> Ints:
+    """How many there are before each place, and in all: (m + 1,)."""
+    upto = np.empty(len(counts) + 1, np.int64)
+    upto[0] = 0
+    np.cumsum(counts, out=upto[1:])
+    return upto
 
 
-def _quantile(upto: Floats, start: Floats, wanted: Floats, key: Ints, rows: Ints) -> Floats:
-    if not len(key):
-        return np.zeros(len(rows))
-    at = np.searchsorted(upto[1:], start + np.maximum(wanted, 0.5))
-    place = key[np.minimum(at, len(key) - 1)] - rows * _ROW - _ZERO
-    return np.where(np.abs(place) < _ZERO, place, 0).astype(np.float64)
+def _cube(counts: Ints) -> Floats:
+    size = counts.astype(np.float64)
+    cube = size * size
+    cube *= size
+    return cube

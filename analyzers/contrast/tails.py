@@ -19,20 +19,23 @@ import numpy as np
 from analyzers.contrast.bets import Starts
 from analyzers.contrast.shifted import Shifted
 from analyzers.contrast.spread import Spread
-from analyzers.facts import Bools, Floats, Ints
+from analyzers.facts import Floats, Ints
 
 BEYOND: Final = (0.1, 0.01)
 ODDS: Final = (2.0, 6.0)
-_LOGS: Final = np.log(ODDS)
+_LOGS: Final = np.log(ODDS)[:, None]
+_STAKES: Final = np.expm1(_LOGS)
+_SHARES: Final = np.array(BEYOND)[:, None]
 # Standard normal density at the two percentiles: where to move by how much, if values are about
 # lognormal. Wrong ones only make the thresholds settle later.
-_DENSITY: Final = np.array([0.17550, 0.02665])
+_DENSITY: Final = np.array([[0.17550], [0.02665]])
 # Units that a threshold remembers: it follows slow changes of the level.
 _MEMORY: Final = 4_000.0
 # As in ``durations.py``.
 BELIEVED: Final = 1.2
 BELIEF_STRATA: Final = 8.0
 _SPREAD_MIN: Final = 4.0  # buckets: one eighth of an octave
+_LEAST: Final = 1e-300  # what is divided by where nothing is known, and then not used
 
 
 class Tails:
@@ -58,41 +61,42 @@ class Tails:
         na, nb = shifted.units.T
         n = np.maximum(na + nb, 1.0)
         theta = nb / n
-        begun = self.known[rows, 0] > 0
-        factors, shares = [], []
+        begun = self.known[:, 0][rows] > 0
+        threshold = np.array([column[rows] for column in self.threshold.T])
+        beyond = shifted.beyond(threshold, shift)
+        if not begun.all():
+            beyond[:, ~begun] = 0.0
+        b = beyond[..., 1]
+        k = beyond[..., 0] + b
+        variance = theta * (1.0 - theta) / np.maximum(n - 1.0, 1.0) * (k * (n - k))
+        told = variance > 0
+        score = (b - k * theta) / np.sqrt(np.maximum(variance, _LEAST))
         # With one arm alone the denominator is what the numerator is, and nothing is staked.
-        against = np.log1p(theta[:, None] * np.expm1(_LOGS))
+        against = np.log1p(theta * _STAKES)
+        factors = b[:, None] * _LOGS - k[:, None] * against
         for place, spread in enumerate(self._spreads):
-            beyond = shifted.beyond(self.threshold[rows, place], shift)
-            beyond = np.where(begun[:, None], beyond, 0.0)
-            k, b = beyond.sum(axis=1), beyond[:, 1]
-            phi = spread.factor(rows, BELIEVED, BELIEF_STRATA)
-            factors.append((b[:, None] * _LOGS - k[:, None] * against) / phi[:, None])
-            variance = theta * (1.0 - theta) * k * (n - k) / np.maximum(n - 1.0, 1.0)
-            told = variance > 0
-            score = (b - k * theta) / np.sqrt(np.where(told, variance, 1.0))
-            spread.advance(rows, score, told)
-            shares.append(k)
-        self._follow(rows, shifted, n, np.column_stack(shares), begun)
-        return self._bets.advance(rows, np.concatenate(factors, axis=1))
+            factors[place] /= spread.factor(rows, BELIEVED, BELIEF_STRATA)
+            spread.advance(rows, score[place], told[place])
+        moved = self._moved(rows, shifted, threshold, n, k)
+        for column, now in zip(self.threshold.T, moved, strict=True):
+            column[rows] = now
+        return self._bets.advance(rows, factors.reshape(-1, len(rows)).T)
 
-    def _follow(
-        self, rows: Ints, shifted: Shifted, n: Floats, beyond: Floats, begun: Bools
-    ) -> None:
-        """Moves the thresholds after a stratum: stochastic approximation (Robbins, Monro 1951),
-        weighted by units."""
-        units, sd = self.known[rows].T
-        units = np.minimum(units + n, _MEMORY)
-        step = sd[:, None] / _DENSITY / np.maximum(units, 1.0)[:, None]
-        moved = self.threshold[rows] + step * (beyond - n[:, None] * BEYOND)
-        first = np.flatnonzero(~begun)
+    def _moved(
+        self, rows: Ints, shifted: Shifted, threshold: Floats, n: Floats, beyond: Floats
+    ) -> Floats:
+        """The thresholds (T, k) after a stratum of n (k,) units, so many of them ``beyond`` each:
+        stochastic approximation (Robbins, Monro 1951), weighted by units."""
+        before, sd = (column[rows] for column in self.known.T)
+        units = np.minimum(before + n, _MEMORY)
+        moved = threshold + sd / _DENSITY / np.maximum(units, 1.0) * (beyond - n * _SHARES)
+        first = np.flatnonzero(before <= 0)
         if len(first):
             found = shifted.quantiles(first, (0.5, 0.9, 0.99))
-            moved[first] = found[:, 1:] - 0.5
-            sd = sd.copy()
+            moved[:, first] = found[:, 1:].T - 0.5
             sd[first] = np.maximum((found[:, 1] - found[:, 0]) / 1.2816, _SPREAD_MIN)
+            threshold[:, first] = moved[:, first]
+        self.known[:, 0][rows], self.known[:, 1][rows] = units, sd
         # Never across zero, nor out of the places there are.
-        side = np.sign(np.where(begun[:, None], self.threshold[rows], moved))
-        bound = side * np.clip(side * moved, 1.0, 6_000.0)
-        self.threshold[rows] = np.where(side == 0, 0.0, bound)
-        self.known[rows] = np.column_stack([units, sd])
+        side = np.sign(threshold)
+        return np.asarray(side * np.minimum(np.maximum(side * moved, 1.0), 6_000.0))
