@@ -7,16 +7,11 @@ only, never by what it shows, which keeps the test valid.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
+from analyzers.contrast.strata import Rows, grow, read, run, those, write
 from analyzers.contrast.tmixture import both_sides
-from analyzers.facts import Bools, Floats, Ints
-
-_COLUMNS: Final = (
-    "score", "variance", "open", "total", "square", "closed", "log_e", "log_less",
-)  # fmt: skip
+from analyzers.facts import Bools, Floats
 
 
 class Batches:
@@ -24,57 +19,65 @@ class Batches:
     hypotheses that share what decides when a batch closes."""
 
     def __init__(self, columns: int) -> None:
+        self.open = np.zeros((0, 3))  # information, units of both arms
         self.score = np.zeros((0, columns))
         self.variance = np.zeros((0, columns))
-        self.open = np.zeros((0, 3))  # information, units of both arms
+        self.closed = np.zeros(0)
         self.total = np.zeros((0, columns))
         self.square = np.zeros((0, columns))
-        self.closed = np.zeros(0)
         self.log_e = np.zeros((0, columns))
         self.log_less = np.zeros((0, columns))
 
     def add(self, count: int) -> None:
         """As many new rows, without any score."""
-        for name in _COLUMNS:
-            column: Floats = getattr(self, name)
-            setattr(self, name, np.concatenate([column, np.zeros((count, *column.shape[1:]))]))
+        grow(self, count)
 
     def advance(
-        self, rows: Ints, score: Floats, variance: Floats, information: Floats, units: Floats
+        self, rows: Rows, score: Floats, variance: Floats, information: Floats, units: Floats
     ) -> Floats:
         """Log e-values (k, C) that the mean of each column's scores is above zero.
 
         ``score`` and ``variance`` (k, C) of one stratum for each of the given rows; ``information``
         (k,), the variance that decides when a batch closes; ``units`` (k, 2).
         """
-        self.score[rows] += score
-        self.variance[rows] += variance
-        waiting = self.open[rows]
-        waiting[:, 0] += information
-        waiting[:, 1:] += units
-        self.open[rows] = waiting
-        full = rows[_enough(waiting)]
-        if len(full):
-            u = self.score[full] / np.sqrt(np.maximum(self.variance[full], 1e-12))
-            self.total[full] += u
-            self.square[full] += u * u
-            self.closed[full] += 1.0
-            n = np.broadcast_to(self.closed[full][:, None], u.shape)
-            sides = both_sides(n, self.total[full], self.square[full])
-            self.log_e[full], self.log_less[full] = sides
-            for column in (self.score, self.variance, self.open):
-                column[full] = 0.0
-        return self.log_e[rows]
+        rows = run(rows)
+        waiting = read(self.open, rows)
+        waiting[0] += information
+        waiting[1] += units[:, 0]
+        waiting[2] += units[:, 1]
+        write(self.open, rows, waiting)
+        for column, added in ((self.score, score), (self.variance, variance)):
+            sums = read(column, rows)
+            sums += added.T
+            write(column, rows, sums)
+        full = _enough(waiting)
+        if full.any():
+            self._close(those(rows, full))
+        return np.array(self.log_e[rows])
 
-    def less(self, rows: Ints) -> Floats:
+    def _close(self, full: Rows) -> None:
+        """Takes in the scores of the batches that are full."""
+        u = read(self.score, full) / np.sqrt(np.maximum(read(self.variance, full), 1e-12))
+        total, square = read(self.total, full), read(self.square, full)
+        total += u
+        square += u * u
+        write(self.total, full, total)
+        write(self.square, full, square)
+        self.closed[full] += 1.0
+        more, less = both_sides(self.closed[full], total, square)
+        self.log_e[full], self.log_less[full] = more.T, less.T
+        for column in (self.score, self.variance, self.open):
+            column[full] = 0.0
+
+    def less(self, rows: Rows) -> Floats:
         """Log e-values (k, C) that the mean of each column's scores is below zero."""
-        return self.log_less[rows]
+        return np.array(self.log_less[rows])
 
 
 def _enough(waiting: Floats) -> Bools:
     """Enough information that the batch's score is not skewed: 12 (1 - 2 theta)^2, theta the
     second arm's share of the units (measured on sparse counts)."""
-    information, first, second = waiting.T
+    information, first, second = waiting
     units = first + second
     theta = second / np.maximum(units, 1e-12)
     wanted = np.maximum(1.0, 12.0 * (1.0 - 2.0 * theta) ** 2)

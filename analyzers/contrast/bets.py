@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.facts import Floats, Ints
+from analyzers.contrast.strata import Rows, grow, read, run, write
+from analyzers.facts import Floats
 
 # The bet of the first stratum has this weight, the k-th the rest's part 1 / (k (k - 1)): a start
 # after a thousand strata costs 14.5 nats, less than the flawless thousand would.
@@ -23,6 +24,7 @@ FIRST: Final = 0.5
 _GAIN: Final = 230.0
 _LOSS: Final = -700.0
 _LARGE: Final = 1e150
+_LOST: Final = -1e300  # in place of the log of 0, which is less than itself by no number
 
 
 class Held:
@@ -33,19 +35,20 @@ class Held:
 
     def add(self, count: int) -> None:
         """As many new rows, without any stratum."""
-        self.wealth = _more(self.wealth, count, 0.0)
+        grow(self, count)
 
-    def advance(self, rows: Ints, factors: Floats) -> Floats:
+    def advance(self, rows: Rows, factors: Floats) -> Floats:
         """Log e-values of the given rows, (k,), after log factors (k, K)."""
-        now = np.ascontiguousarray(self.wealth[rows].T)
-        now += factors.T
-        self.wealth[rows] = now.T
-        top = now.max(axis=0)
-        top = np.where(np.isfinite(top), top, 0.0)
-        now -= top
+        rows = run(rows)
+        wealth = read(self.wealth, rows)
+        wealth += factors.T
+        write(self.wealth, rows, wealth)
+        top = wealth.max(axis=0)
+        np.maximum(top, _LOST, out=top)
+        now = wealth - top
         mean = _mean(np.exp(now, out=now))
         with np.errstate(divide="ignore"):
-            return np.asarray(np.log(mean) + top)
+            return np.asarray(np.log(mean, out=mean) + top)
 
 
 class Starts:
@@ -59,29 +62,33 @@ class Starts:
 
     def add(self, count: int) -> None:
         """As many new rows, without any stratum."""
-        self.begun = _more(self.begun, count, 0.0)
-        self.scale = _more(self.scale, count, 0.0)
-        self.strata = _more(self.strata, count, 0.0)
+        grow(self, count)
 
-    def advance(self, rows: Ints, factors: Floats) -> Floats:
+    def advance(self, rows: Rows, factors: Floats) -> Floats:
         """Log e-values of the given rows, (k,), after log factors (k, K)."""
-        k = self.strata[rows] + 1.0
-        weight = np.where(k == 1.0, FIRST, (1.0 - FIRST) / np.maximum(k * (k - 1.0), 1.0))
-        scale = self.scale[rows]
-        unit = np.exp(-scale)
-        begun = np.ascontiguousarray(self.begun[rows].T)
-        begun += weight * unit
-        begun *= np.exp(np.clip(factors.T, _LOSS, _GAIN))
+        rows = run(rows)
+        k, scale, begun = self.strata[rows] + 1.0, self.scale[rows], read(self.begun, rows)
+        # The first stratum's is FIRST.
+        weight = (1.0 - FIRST) / np.maximum(k * (k - 1.0), (1.0 - FIRST) / FIRST)
+        waiting = (1.0 - FIRST) / k
+        scaled = bool(scale.any())
+        begun += weight * np.exp(-scale) if scaled else weight
+        gains = np.clip(factors.T, _LOSS, _GAIN)
+        begun *= np.exp(gains, out=gains)
         top = begun.max(axis=0)
-        far = (top > _LARGE) | (scale > 0.0)
-        if far.any():
+        if scaled or (top > _LARGE).any():
             # Sums near one, unless that would make what has not begun too large.
+            far = (top > _LARGE) | (scale > 0.0)
             moved = np.where(far, scale + np.log(np.maximum(top, 1e-300)), 0.0)
             moved = np.maximum(moved, 0.0)
             begun *= np.exp(scale - moved)
-            scale, unit = moved, np.exp(-moved)
-        self.begun[rows], self.scale[rows], self.strata[rows] = begun.T, scale, k
-        return np.asarray(np.log(_mean(begun) + unit * ((1.0 - FIRST) / k)) + scale)
+            waiting *= np.exp(-moved)
+            self.scale[rows] = scale = moved
+        self.strata[rows] = k
+        write(self.begun, rows, begun)
+        total = _mean(begun)
+        total += waiting
+        return np.asarray(np.log(total, out=total) + scale)
 
 
 def _mean(alternatives: Floats) -> Floats:
@@ -89,8 +96,5 @@ def _mean(alternatives: Floats) -> Floats:
     total = alternatives[0].copy()
     for one in alternatives[1:]:
         total += one
-    return np.asarray(total / len(alternatives))
-
-
-def _more(column: Floats, count: int, fill: float) -> Floats:
-    return np.concatenate([column, np.full((count, *column.shape[1:]), fill)])
+    total /= len(alternatives)
+    return np.asarray(total)

@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.facts import Bools, Floats, Ints
+from analyzers.contrast.strata import Rows, grow, read, run, write
+from analyzers.facts import Bools, Floats
 
 # Strata's worth of belief that units are independent, until their scores say otherwise.
 PRIOR_STRATA: Final = 20.0
@@ -27,20 +28,23 @@ class Spread:
 
     def add(self, count: int) -> None:
         """As many new rows, without any score."""
-        self.sums = np.concatenate([self.sums, np.zeros((count, 3))])
+        grow(self, count)
 
-    def factor(self, rows: Ints, believed: float = 1.0, strata: float = PRIOR_STRATA) -> Floats:
+    def factor(self, rows: Rows, believed: float = 1.0, strata: float = PRIOR_STRATA) -> Floats:
         """Phi of the given rows as their past tells it and so many strata's worth of belief in a
         value before it, (k,), at least 1."""
-        count, total, square = self.sums[rows].T
-        spread = square - total * total / np.maximum(count, 1.0)
-        phi = (strata * believed + spread) / (strata + np.maximum(count - 1.0, 0.0))
-        return np.asarray(np.maximum(phi, 1.0))
+        count, total, square = read(self.sums, run(rows))
+        phi = square - total * total / np.maximum(count, 1.0)
+        phi += strata * believed
+        phi /= np.maximum(count - 1.0, 0.0) + strata
+        return np.asarray(np.maximum(phi, 1.0, out=phi))
 
-    def advance(self, rows: Ints, score: Floats, told: Bools) -> None:
+    def advance(self, rows: Rows, score: Floats, told: Bools) -> None:
         """Takes in one standardised score (k,) for each row; ``told`` says which tell anything."""
-        sums = np.empty((len(rows), 3))
-        sums[:, 0] = told
-        sums[:, 1] = score = np.where(told, score, 0.0)
-        sums[:, 2] = score * score
-        self.sums[rows] += sums
+        rows = run(rows)
+        sums = read(self.sums, rows)
+        score = np.where(told, score, 0.0)
+        sums[0] += told
+        sums[1] += score
+        sums[2] += score * score
+        write(self.sums, rows, sums)

@@ -87,11 +87,11 @@ def both_sides(n: Floats, total: Floats, square: Floats) -> tuple[Floats, Floats
     tail *= weight
     # The first is the largest: the smallest precision allows for the largest effects.
     most, less = gain[0], tail[0]
-    more = weight[0].copy()
+    more = weight[0]
     for one in range(1, len(PHIS)):
         less += tail[one]
-        more += weight[one] * np.exp(gain[one] - most)
-    more -= less * np.exp(-most)
+        more = more + weight[one] * np.exp(gain[one] - most)
+    more = more - less * np.exp(-most)
     low = np.log(less) + _SHARE
     high = np.log(more) + (most + _SHARE)
     positive = total > 0
@@ -152,7 +152,8 @@ def _through(n: Floats) -> Floats:
     part = 2.0 * zeta * zeta / n
     tail = stdtr(n, -zeta * np.sqrt(2.0 / (1.0 - part))) * np.exp(-0.5 * n * np.log1p(-part))
     powers = place[:, :, None] ** np.arange(_DEGREE + 1)
-    return np.linalg.solve(powers, (tail * (_MIDDLE + zeta))[:, :, None])[:, :, 0].T
+    found = np.linalg.solve(powers, (tail * (_MIDDLE + zeta))[:, :, None])
+    return np.asarray(found[:, :, 0].T, np.float64)
 
 
 _FEW: Final = _through(np.maximum(np.arange(_FITTED + 1.0), 2.0))
