@@ -318,8 +318,7 @@ def block(parts: Sequence[Shares], ratios: Bools) -> Block:
     share[place] = np.concatenate([part.share for part in parts])
     comparison = key // span
     units, exposed = sums(own, 0), sums(~own, 0)
-    if under.any():
-        units = np.where(ratios[comparison][:, None], sums(under, 2), units)
+    units = np.where(ratios[comparison][:, None], sums(under, 2), units)
     bins = _bins(parts, key, low, span)
     return Block(
         comparison, key % span + low, units, sums(own, 1), sums(own, 2), exposed, share, *bins

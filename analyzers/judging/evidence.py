@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 
@@ -150,11 +151,9 @@ class Evidence:
         gates at other slices; follows the status slice by slice."""
         place = np.searchsorted(self._row, closed.of)
         e = self._weight[place] * np.exp(np.minimum(closed.log_harm, _LOG_MAX))
-        begins = runs(closed.at)
-        ends = np.append(begins[1:], len(place)).tolist()
-        spans = dict(
-            zip(closed.at[begins].tolist(), zip(begins.tolist(), ends, strict=True), strict=True)
-        )
+        edges = np.append(runs(closed.at), len(place))
+        began = closed.at[edges[:-1]].tolist()
+        spans = dict(zip(began, pairwise(edges.tolist()), strict=True))
         for at in sorted({*spans, *appeared}):
             if at in spans:
                 here = slice(*spans[at])
