@@ -31,6 +31,7 @@ from pipeline.config.metric_keys import (
     KIND,
     MARGIN,
     MEASURE,
+    METRIC_KEYS,
     OVER,
     QUANTUM,
     REASON,
@@ -98,6 +99,9 @@ def metric(
                 "is not in the catalogue, so it needs `kind:` and the `type:` of its events"
                 + guess(name, known)
             )
+        for key in METRIC_KEYS:  # what else is wrong is said at once
+            if key is not KIND:
+                key.of(here)
         return None
     ground = _ground(name, kind, given)
     measure = _measure(here, kind, ground)
