@@ -136,7 +136,8 @@ fixed_rule: {min_events: none}
 metrics:
   returns: {kind: ratio, type: order.returned, over: orders, worse: higher, margin: -0.1}
   value: {kind: amount, type: order.submitted, worse: lower, cap: -5, weight: heavy}
-  depth: {kind: guage, type: queue.sampled}
+  depth: {kind: guage, type: queue.sampled, margin: -2}
+  unheard: {type: x, weight: -1}
   answers: {kind: proportion, measure: answer, type: [], answered_by: b, deadline: 1h}
   lanes: {kind: proportion, type: x, where: {service: a}, margin: 3}
   assignment: {criticality: standard}
@@ -152,6 +153,9 @@ metrics:
         "metrics.value.cap: must be a number from 1e-09 to 9e+09, not '-5'",
         "metrics.value.weight: must be a number from 0.001 to 100, not 'heavy'",
         "metrics.depth.kind: must be one of count, proportion, duration, amount, ",
+        "metrics.depth.margin: must be a positive number such as 0.01, not '-2'",
+        "metrics.unheard: is not in the catalogue, so it needs `kind:` and the `t",
+        "metrics.unheard.weight: must be a number from 0.001 to 100, not '-1'",
         "metrics.answers.type: names none: `measure: answer` needs its events nam",
         "metrics.lanes.where.service: is a field of the event and no attribute: w",
         "metrics.lanes.margin: 3 must be below 1: one percent is written 0.01",
