@@ -29,9 +29,16 @@ def log_e_one_sided(score: Floats, variance: Floats, rho: float) -> Floats:
     >>> round(float(log_e_one_sided(np.array([-8.0]), np.array([50.0]), 20.0)[0]), 6) < 0
     True
     """
+    return both_sides(score, variance, rho)[0]
+
+
+def both_sides(score: Floats, variance: Floats, rho: float) -> tuple[Floats, Floats]:
+    """Log e-values that the score is above, and below, zero: ``log_e_one_sided`` of it and of its
+    negative."""
     wide = variance + rho
-    scale = 0.5 * (np.log(4.0 * rho) - np.log(wide))
-    return np.asarray(scale + score**2 / (2.0 * wide) + log_ndtr(score / np.sqrt(wide)))
+    z = score / np.sqrt(wide)
+    both = 0.5 * (np.log(4.0 * rho / wide) + z * z)
+    return both + log_ndtr(z), both + log_ndtr(-z)
 
 
 def log_e(score: Floats, variance: Floats) -> Floats:

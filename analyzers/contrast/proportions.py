@@ -18,9 +18,9 @@ import numpy as np
 
 from analyzers.contrast.batched import Batches
 from analyzers.contrast.bets import Held, Starts
-from analyzers.contrast.normal import log_e_one_sided
+from analyzers.contrast.normal import both_sides
 from analyzers.contrast.spread import Spread
-from analyzers.contrast.strata import Strata, Told, blocks
+from analyzers.contrast.strata import Rows, Strata, Told, blocks, grow, read, run, write
 from analyzers.facts import Floats, Ints
 
 # Alternatives for harm, as parts of the way from the margin to certain failure. Below 0.5 % of
@@ -40,6 +40,7 @@ BELIEF_STRATA: Final = 4.0
 # Where the normal mixture is sharpest: after about as many failures.
 RHO: Final = 4.0
 _EDGE: Final = 1e-12
+_NOTHING: Final = 1e-30
 # Alternatives stay so far from 0 and 1: as near to the edge as the nearest point is told there, the
 # two could not be told apart (measured: a factor expected to be 1.14 where all had failed).
 _ROOM: Final = 1e-5
@@ -54,6 +55,7 @@ class Proportions:
         self.margin = np.zeros(0)
         self.log_harm = np.zeros(0)
         self.log_safe = np.zeros(0)
+        self._differences = np.zeros((0, len(HARM_STEPS) + len(SAFE_STEPS)))  # bet on
         self._past = np.zeros((0, 4))  # failures and units of both arms: fa, na, fb, nb
         self._shown = np.zeros((0, 3))  # score at no difference, weight, variance
         self._sums = np.zeros((0, 2))  # score at the margin, variance: of the normal mixture
@@ -67,56 +69,58 @@ class Proportions:
 
     def add(self, margins: Floats) -> None:
         """New comparisons, with margins in points (0.01 is one point), each in [0, 1)."""
-        n = len(margins)
-        self.margin = np.concatenate([self.margin, margins])
-        self.log_harm = np.concatenate([self.log_harm, np.zeros(n)])
-        self.log_safe = np.concatenate([self.log_safe, np.zeros(n)])
-        self._past = np.concatenate([self._past, np.zeros((n, 4))])
-        self._shown = np.concatenate([self._shown, np.zeros((n, 3))])
-        self._sums = np.concatenate([self._sums, np.zeros((n, 2))])
-        for part in (self._up, self._down, self._spread, self._batches):
-            part.add(n)
+        rows = grow(self, len(margins))
+        self.margin[rows] = margins
+        self._differences[rows] = np.concatenate(differences(margins), axis=1)
 
     def advance(self, rows: Ints, strata: Strata) -> None:
         """See ``Family``."""
         for some, part in blocks(rows, strata):
-            self._advance(some, part)
+            self._advance(run(some), part)
 
-    def _advance(self, rows: Ints, strata: Strata) -> None:
-        bad, units, margin, past = strata.bad, strata.units, self.margin[rows], self._past[rows]
+    def _advance(self, rows: Rows, strata: Strata) -> None:
+        units, margin, past = strata.units, self.margin[rows], read(self._past, rows)
         phi = self._spread.factor(rows, BELIEVED, BELIEF_STRATA)
-        beyond, below = differences(margin)
-        at = np.concatenate([beyond.T, below.T]).T
-        factors = log_factors(bad, units, past, at, margin).T / phi
+        at = read(self._differences, rows)
+        factors = log_factors(strata.bad, units, past.T, at.T, margin).T
+        factors /= phi
         harm = self._up.advance(rows, factors[: len(HARM_STEPS)].T)
         safe = self._down.advance(rows, factors[len(HARM_STEPS) :].T)
-        score, variance = scores(bad, units, past, margin)
-        told = information(bad, units)
+        bad, units = np.ascontiguousarray(strata.bad.T), np.ascontiguousarray(units.T)
+        n = np.maximum(units[0] + units[1], 1.0)
+        weight = units[0] * units[1] / n
+        told = information(bad, units, n)
+        plain = (bad[1] * units[0] - bad[0] * units[1]) / n
+        score = plain - weight * margin
         # Beyond a margin the totals are told by the outcomes: batches close sooner when it fails
         # more often. Batches of twice the size close at nearly the same pace.
-        enough = np.where(margin > 0, 0.5 * told, told)
-        learned = self._batches.advance(rows, score[:, None], variance[:, None], enough, units)
-        wide = np.where(margin > 0, np.maximum(told, at_margin(units, past, margin)), told)
-        sums = np.empty((len(rows), 2))
-        sums[:, 0], sums[:, 1] = score, wide * phi
-        self._sums[rows] = sums = self._sums[rows] + sums
-        more, less = sides(sums[:, 0], sums[:, 1])
-        self.log_harm[rows] = _third(harm, learned[:, 0], more)
+        beyond = margin > 0
+        learned = self._batches.advance(
+            rows,
+            score[:, None],
+            (weight * pooled(past))[:, None],
+            np.where(beyond, 0.5 * told, told),
+            strata.units,
+        )[:, 0]
+        wide = np.maximum(told, np.where(beyond, weight * at_margin(units, n, past, margin), 0.0))
+        sums = read(self._sums, rows)
+        sums[0] += score
+        sums[1] += wide * phi
+        write(self._sums, rows, sums)
+        more, less = both_sides(sums[0], sums[1], RHO)
+        self.log_harm[rows] = _third(harm, learned, more)
         self.log_safe[rows] = _third(safe, self._batches.less(rows)[:, 0], less)
-        self._tell(rows, strata, score, told, phi)
-
-    def _tell(self, rows: Ints, strata: Strata, score: Floats, told: Floats, phi: Floats) -> None:
-        """What is learned from a stratum, and shown."""
-        bad, units, past = strata.bad, strata.units, self._past[rows]
-        past[:, ::2] += bad
-        past[:, 1::2] += units
-        self._past[rows] = past
-        shown = np.empty((len(rows), 3))
-        shown[:, 1] = weight = units[:, 0] * units[:, 1] / np.maximum(units.sum(axis=1), 1.0)
-        shown[:, 0] = plain = score + self.margin[rows] * weight
-        shown[:, 2] = weight * apart(units, past) * phi
-        self._shown[rows] += shown
-        self._spread.advance(rows, plain / np.sqrt(np.where(told > 0, told, 1.0)), told > 0)
+        # What is learned from the stratum, and shown.
+        past[::2] += bad
+        past[1::2] += units
+        write(self._past, rows, past)
+        shown = read(self._shown, rows)
+        shown[0] += plain
+        shown[1] += weight
+        shown[2] += weight * apart(units, n, past) * phi
+        write(self._shown, rows, shown)
+        some = told > 0
+        self._spread.advance(rows, plain / np.sqrt(np.where(some, told, 1.0)), some)
 
     def told(self, rows: Ints) -> Told:
         """See ``Family``; the effect is a difference of failing shares."""
@@ -127,22 +131,6 @@ def _third(a: Floats, b: Floats, c: Floats) -> Floats:
     """Log of the mean of three e-values, fixed in advance."""
     top = np.maximum(np.maximum(a, b), c)
     return np.asarray(top + np.log((np.exp(a - top) + np.exp(b - top) + np.exp(c - top)) / 3.0))
-
-
-def sides(score: Floats, variance: Floats) -> tuple[Floats, Floats]:
-    """Log e-values (k,) of the normal mixture that a summed score is above, and below, zero."""
-    return log_e_one_sided(score, variance, RHO), log_e_one_sided(-score, variance, RHO)
-
-
-def at_margin(units: Floats, past: Floats, margin: Floats) -> Floats:
-    """The variance (k,) of a stratum's score if the arms differ by the margin, at the first arm's
-    past rate: without a failure a stratum's own totals give none, though there could have been."""
-    first, second = units.T
-    n = np.maximum(first + second, 1.0)
-    qa = (past[:, 0] + PRIOR_FAILURES) / (past[:, 1] + PRIOR_UNITS)
-    qb = np.minimum(qa + margin, 0.5)
-    wide = (second * qa * (1.0 - qa) + first * qb * (1.0 - qb)) / n
-    return np.asarray(first * second / n * wide)
 
 
 def differences(margin: Floats) -> tuple[Floats, Floats]:
@@ -159,21 +147,29 @@ def nearest(xa: Floats, na: Floats, xb: Floats, nb: Floats, difference: Floats) 
     The root of Miettinen and Nurminen 1985 (closed form of the cubic); all arguments broadcast,
     counts may be fractional. Also the Kullback-Leibler projection of (xa/na, xb/nb).
     """
-    n, x = na + nb, xa + xb
-    l3 = np.maximum(n, _EDGE)
-    l2 = (2 * na + nb) * difference - x - n
-    l1 = x - 2 * difference * xa - na * difference * (1 - difference) - nb * difference
-    l0 = xa * difference * (1 - difference)
-    shift = l2 / (3 * l3)
-    v = shift * shift * shift - l1 * l2 / (6 * l3**2) + l0 / (2 * l3)
-    u = np.sqrt(np.maximum(shift**2 - l1 / (3 * l3), 0.0))
-    u = np.where(v < 0, -u, u)
-    cube = u * u * u  # a power of 3 costs twenty times as much
-    ratio = np.where(np.abs(cube) > 0, v / np.where(cube == 0, 1.0, cube), 1.0)
-    angle = (np.pi + np.arccos(np.clip(ratio, -1.0, 1.0))) / 3
-    p = 2 * u * np.cos(angle) - shift
-    low, high = np.maximum(0.0, -difference), np.minimum(1.0, 1.0 - difference)
-    return np.asarray(np.clip(p, low + _EDGE, np.maximum(high - _EDGE, low + _EDGE)))
+    # Of p^3 + l2 p^2 + l1 p + l0, what does not depend on the failures of both first.
+    n, past = np.maximum(na + nb, _EDGE), difference * (1.0 - difference)
+    fixed = ((2.0 * na + nb) * difference - na - nb) / n
+    l0 = xa * past / n
+    l1 = -(2.0 * difference * xa + na * past + nb * difference) / n
+    shift = (xb + xa) / n
+    l1 = l1 + shift
+    shift = (fixed - shift) / 3.0
+    square = shift * shift
+    v = shift * (square - 0.5 * l1) + 0.5 * l0
+    l1 /= -3.0
+    l1 += square
+    u = np.sqrt(np.maximum(l1, _NOTHING, out=l1), out=l1)
+    v /= u * u * u  # a power of 3 costs twenty times as much
+    np.clip(v, -1.0, 1.0, out=v)
+    # The cosine of (pi + arccos) / 3 is the sine of arcsin / 3.
+    np.arcsin(v, out=v)
+    v /= 3.0
+    np.sin(v, out=v)
+    v *= 2.0 * u
+    v -= shift
+    low, high = np.maximum(0.0, -difference) + _EDGE, np.minimum(1.0, 1.0 - difference) - _EDGE
+    return np.asarray(np.clip(v, low, np.maximum(high, low), out=v))
 
 
 def log_factors(
@@ -186,51 +182,63 @@ def log_factors(
     null.
     """
     fa, fb, na, nb = (np.ascontiguousarray(column) for column in (*failures.T, *units.T))
-    d = np.clip(difference.T, -_INSIDE, _INSIDE)
     # The first arm's own past is as good as the rate most likely given both and the difference.
     qa = (past[:, 0] + PRIOR_FAILURES) / (past[:, 1] + PRIOR_UNITS)
     qa = np.clip(qa, _EDGE, 1 - _EDGE)
-    qb = np.clip(qa + d, _ROOM, 1 - _ROOM)
+    qb = difference.T + qa
+    np.clip(qb, _ROOM, 1 - _ROOM, out=qb)
     edge = np.clip(margin, -_INSIDE, _INSIDE)
-    oa = nearest(na * qa, na, nb * qb, nb, edge)
-    ob = np.clip(oa + edge, _EDGE, 1 - _EDGE)
-    oa = np.clip(oa, _EDGE, 1 - _EDGE)
-    factor = fa * np.log(qa / oa)
-    factor += (na - fa) * np.log1p((oa - qa) / (1 - oa))
-    factor += fb * np.log(qb / ob)
-    factor += (nb - fb) * np.log1p((ob - qb) / (1 - ob))
     # Cut off at no failures, an alternative to a margin below zero may lie within the null.
-    outside = (qb - qa - edge) * (d - edge) > 0
-    return np.where((na > 0) & (nb > 0) & outside, factor, 0.0).T
+    outside = (qb - (qa + edge)) * (difference.T - edge) > 0
+    outside &= (na > 0) & (nb > 0)
+    oa = nearest(na * qa, na, nb * qb, nb, edge)
+    ob = oa + edge
+    factor = np.log(qb / ob)
+    factor *= fb
+    qb -= 1.0
+    ob -= 1.0
+    qb /= ob
+    factor += (nb - fb) * np.log(qb, out=qb)
+    factor += fa * np.log(qa) + (na - fa) * np.log1p(-qa)
+    factor -= fa * np.log(oa, out=ob)
+    factor -= (na - fa) * np.log(1.0 - oa, out=ob)
+    factor *= outside
+    return np.asarray(factor.T)
 
 
-def scores(failures: Floats, units: Floats, past: Floats, margin: Floats) -> tuple[Floats, Floats]:
-    """Mantel-Haenszel score of a stratum against its margin, and its variance, (k,) each.
+# In what follows ``failures`` and ``units`` are (2, k) of both arms of a stratum, ``n`` (k,) the
+# latter's sum, at least 1, ``weight`` (k,) n_a n_b / n, and ``past`` (4, k) as above. Mantel and
+# Haenszel's score, (f_b n_a - f_a n_b) / n - m n_a n_b / n, has mean 0 at a difference of m,
+# whatever the base rate.
 
-    S = (f_b n_a - f_a n_b) / n - m n_a n_b / n has mean 0 at a difference of m, whatever the base
-    rate; V = n_a n_b / n times p (1 - p) with p from the past, so that it is predictable.
-    Arguments as in ``log_factors``.
-    """
-    fa, fb, na, nb = *failures.T, *units.T
-    n = np.maximum(na + nb, 1.0)
-    weight = na * nb / n
+
+def pooled(past: Floats) -> Floats:
+    """A score's variance over its weight, (k,), at the past rate of both arms: predictable."""
     # One failure in a hundred as prior: without any, the first variance would be zero.
-    rate = (past[:, 0] + past[:, 2] + 0.5) / (past[:, 1] + past[:, 3] + 50.0)
-    return (fb * na - fa * nb) / n - weight * margin, weight * rate * (1 - rate)
+    rate = (past[0] + past[2] + 0.5) / (past[1] + past[3] + 50.0)
+    return np.asarray(rate * (1.0 - rate))
 
 
-def apart(units: Floats, past: Floats) -> Floats:
-    """The variance of a stratum's score over its weight where the arms differ, (k,): each arm's own
-    rate counts as much as the other arm is large."""
-    rate = (past[:, ::2] + 0.5) / (past[:, 1::2] + 5.0)
-    n = np.maximum(units.sum(axis=1), 1.0)
-    return np.asarray((units[:, ::-1] * rate * (1.0 - rate)).sum(axis=1) / n)
+def at_margin(units: Floats, n: Floats, past: Floats, margin: Floats) -> Floats:
+    """The same if the arms differ by the margin, at the first arm's past rate: without a failure
+    a stratum's own totals give none, though there could have been."""
+    qa = (past[0] + PRIOR_FAILURES) / (past[1] + PRIOR_UNITS)
+    qb = np.minimum(qa + margin, 0.5)
+    return np.asarray((units[1] * qa * (1.0 - qa) + units[0] * qb * (1.0 - qb)) / n)
 
 
-def information(failures: Floats, units: Floats) -> Floats:
+def apart(units: Floats, n: Floats, past: Floats) -> Floats:
+    """The same where the arms differ: each arm's own rate counts as much as the other arm is
+    large."""
+    rate = (past[::2] + 0.5) / (past[1::2] + 5.0)
+    rate *= 1.0 - rate
+    return np.asarray((units[1] * rate[0] + units[0] * rate[1]) / n)
+
+
+def information(failures: Floats, units: Floats, n: Floats) -> Floats:
     """The hypergeometric variance of the second arm's failures given the stratum's, (k,): what the
     stratum can tell. Zero where all failed or none: such strata are alike whatever the truth is,
     and a test that learned their variance as zero would be sure of anything."""
-    na, nb = units.T
-    n, y = na + nb, failures.sum(axis=1)
-    return np.asarray(na * nb * y * (n - y) / np.maximum(n * n * (n - 1), 1.0))
+    failed = failures[0] + failures[1]
+    told = units[0] * units[1] * failed * (n - failed)
+    return np.asarray(told / np.maximum(n * n * (n - 1.0), 1.0))
