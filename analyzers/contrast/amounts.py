@@ -22,12 +22,12 @@ import numpy as np
 from analyzers.contrast.bets import Held, Starts
 from analyzers.contrast.capped import Capped
 from analyzers.contrast.spread import Spread
-from analyzers.contrast.strata import Strata, Told, blocks
+from analyzers.contrast.strata import Rows, Strata, Told, blocks, grow, read, run, write
 from analyzers.facts import Bools, Floats, Ints
 
 # Effects bet on, in standard deviations of a capped value.
 EFFECTS: Final = (0.06, 0.2, 0.6, 2.0)
-_EFFECTS: Final = np.array(EFFECTS)
+_EFFECTS: Final = np.array(EFFECTS)[:, None]
 STAKE: Final = 0.9
 # So many strata's worth of belief that values hang together a little (as in ``durations.py``).
 BELIEVED: Final = 1.3
@@ -64,15 +64,8 @@ class Amounts:
                 f"{np.nanmin(caps)}, margins down to {margins.min()}, quanta {quanta.min()}; "
                 f"swap the arms where less is worse"
             )
-        count = len(margins)
-        told = np.column_stack([caps, margins, relative, quanta]).astype(np.float64)
-        self._margin = np.concatenate([self._margin, told])
-        self._past = np.concatenate([self._past, np.zeros((count, 4))])
-        self._told = np.concatenate([self._told, np.zeros((count, 3))])
-        self.log_harm = np.concatenate([self.log_harm, np.zeros(count)])
-        self.log_safe = np.concatenate([self.log_safe, np.zeros(count)])
-        for part in (self._spread, self._harm, self._safe):
-            part.add(count)
+        rows = grow(self, len(margins))
+        self._margin[rows] = np.column_stack([caps, margins, relative, quanta])
 
     def cap(self, rows: Ints) -> Floats:
         """The caps (k,) that values are cut at, NaN until a stratum has shown any value but 0."""
@@ -81,12 +74,13 @@ class Amounts:
     def advance(self, rows: Ints, strata: Strata) -> None:
         """Takes in one stratum for each of the given rows (each row at most once)."""
         for some, part in blocks(rows, strata):
-            self._advance(some, part)
+            self._advance(run(some), part)
 
-    def _advance(self, rows: Ints, strata: Strata) -> None:
-        cap, size, relative, quantum = self._margin[rows].T
-        values = Capped(len(rows), strata, quantum)
-        units, mean, variance, below = self._past[rows].T
+    def _advance(self, rows: Rows, strata: Strata) -> None:
+        cap, size, relative, quantum = read(self._margin, rows)
+        past = read(self._past, rows)
+        units, mean, variance, below = past
+        values = Capped(len(cap), strata, quantum)
         # A first stratum says what the level, the scale and the cap are, and is not bet on.
         begun = (units > 0) & ~np.isnan(cap)
         negative = values.negative()
@@ -94,23 +88,31 @@ class Amounts:
             cap = np.where(np.isnan(cap), CAP_TIMES * values.high(0.99), cap)
             self._margin[rows, 0] = np.where(cap > 0, cap, np.nan)
             cap = np.where(cap > 0, cap, 1.0)
-        plain, plain_variance = values.score(cap)
+        phi = self._compared(rows, values, cap, begun)
         values.less(np.where(relative > 0, 0.0, size), np.where(relative > 0, 1.0 + size, 1.0))
-        phi = self._spread.factor(rows, BELIEVED, BELIEF_STRATA)
-        told = begun & (plain_variance > 0)
-        standard = plain / np.sqrt(np.where(told, plain_variance, 1.0))
-        self._spread.advance(rows, standard, told)
-        weight = values.weight()
-        self._told[rows] += np.column_stack([plain, weight, plain_variance * phi])
         # Beyond that scale a bet is on less than a thirtieth of the cap.
-        scale = np.maximum(np.sqrt(variance), cap / 30.0)[:, None]
+        scale = np.maximum(np.sqrt(variance), cap / 30.0)
         floor = np.where(below > 0, -cap, np.where(relative > 0, 0.0, -np.minimum(size, cap)))
-        level = np.clip(mean, floor, cap)
-        up, down = values.log_factors(floor, cap, level, _EFFECTS / scale, STAKE)
+        level = np.maximum(np.minimum(mean, cap), floor)
+        up, down = values.log_factors(floor, cap, level, (_EFFECTS / scale).T, STAKE)
         price = np.where(begun, 1.0 / phi, 0.0)[:, None]
         self.log_harm[rows] = self._harm.advance(rows, up * price)
         self.log_safe[rows] = self._safe.advance(rows, down * price)
-        self._past[rows] = _moved(self._past[rows], values, cap, negative)
+        _move(past, negative, *values.level(cap, level))
+        write(self._past, rows, past)
+
+    def _compared(self, rows: Rows, values: Capped, cap: Floats, begun: Bools) -> Floats:
+        """Takes in what shows without a margin; how much strata have varied before, (k,)."""
+        score, variance = values.score(cap)
+        phi = self._spread.factor(rows, BELIEVED, BELIEF_STRATA)
+        known = begun & (variance > 0)
+        self._spread.advance(rows, score / np.sqrt(np.where(known, variance, 1.0)), known)
+        told = read(self._told, rows)
+        told[0] += score
+        told[1] += values.weight()
+        told[2] += variance * phi
+        write(self._told, rows, told)
+        return phi
 
     def told(self, rows: Ints) -> Told:
         """What the given rows show; ``score / weight`` is the difference of capped means, second
@@ -118,12 +120,12 @@ class Amounts:
         return Told(*self._told[rows].T)
 
 
-def _moved(past: Floats, values: Capped, cap: Floats, negative: Bools) -> Floats:
-    """Level and scale after a stratum: running means that forget, weighted by units."""
-    units, mean, variance, below = past.T
-    n, at, spread = values.level(cap)
-    total = np.minimum(units + n, _MEMORY)
-    part = np.minimum(n / np.maximum(total, 1.0), 1.0)
-    mean = mean + part * (at - mean)
-    variance = variance + part * (spread - variance)
-    return np.column_stack([total, mean, variance, np.maximum(below, negative)])
+def _move(past: Floats, negative: Bools, n: Floats, at: Floats, spread: Floats) -> None:
+    """Level and scale (4, k) after a stratum of n values, at some level and of some variance:
+    running means that forget, weighted by units."""
+    units, mean, variance, below = past
+    np.minimum(units + n, _MEMORY, out=units)
+    part = np.minimum(n / np.maximum(units, 1.0), 1.0)
+    mean += part * (at - mean)
+    variance += part * (spread - variance)
+    np.maximum(below, negative, out=below)

@@ -56,11 +56,21 @@ def buckets(quanta: Ints) -> Ints:
     return np.asarray(np.sign(quanta) * number)  # zero has no sign, and so bucket 0
 
 
+def _middles(numbers: Ints) -> Floats:
+    value = np.exp2((np.abs(numbers) - 0.5) / PER_OCTAVE)
+    return np.where(numbers == 0, 0.0, np.sign(numbers) * value)
+
+
+# The middles of all buckets, those of negative values from the end.
+_LAST: Final = (_TOP_BIT + 1) * PER_OCTAVE
+_MIDDLES: Final = _middles(np.append(np.arange(_LAST + 1), np.arange(-_LAST, 0)))
+
+
 def middles(numbers: Ints, quantum: float) -> Floats:
     """The geometric middle of each bucket in the metric's unit (float64, for display only)."""
-    size = np.abs(numbers)
-    value = np.exp2((size - 0.5) / PER_OCTAVE) * quantum
-    return np.where(numbers == 0, 0.0, np.sign(numbers) * value)
+    if numbers.max(initial=0) <= _LAST and numbers.min(initial=0) >= -_LAST:
+        return np.asarray(_MIDDLES.take(numbers) * quantum)
+    return _middles(numbers) * quantum
 
 
 def quantile(numbers: Ints, counts: Ints, q: float, quantum: float) -> float | None:
