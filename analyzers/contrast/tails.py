@@ -19,6 +19,7 @@ import numpy as np
 from analyzers.contrast.bets import Starts
 from analyzers.contrast.shifted import Shifted
 from analyzers.contrast.spread import Spread
+from analyzers.contrast.strata import Rows, grow, read, write
 from analyzers.facts import Floats, Ints
 
 BEYOND: Final = (0.1, 0.01)
@@ -49,23 +50,18 @@ class Tails:
 
     def add(self, count: int) -> None:
         """As many new rows, without any stratum."""
-        self.threshold = np.concatenate([self.threshold, np.zeros((count, len(BEYOND)))])
-        self.known = np.concatenate([self.known, np.zeros((count, 2))])
-        self._bets.add(count)
-        for spread in self._spreads:
-            spread.add(count)
+        grow(self, count)
 
-    def advance(self, rows: Ints, shifted: Shifted, shift: Ints) -> Floats:
+    def advance(self, rows: Rows, shifted: Shifted, shift: Ints) -> Floats:
         """Log e-values (k,) of the given rows after their strata, at margins of ``shift`` (k,)
         buckets. The first stratum only sets the thresholds."""
         na, nb = shifted.units.T
         n = np.maximum(na + nb, 1.0)
         theta = nb / n
-        begun = self.known[:, 0][rows] > 0
-        threshold = np.array([column[rows] for column in self.threshold.T])
-        beyond = shifted.beyond(threshold, shift)
-        if not begun.all():
-            beyond[:, ~begun] = 0.0
+        beyond = shifted.beyond(read(self.threshold, rows), shift)
+        new = np.flatnonzero(self.known[rows, 0] <= 0)
+        if len(new):
+            beyond[:, new] = 0.0
         b = beyond[..., 1]
         k = beyond[..., 0] + b
         variance = theta * (1.0 - theta) / np.maximum(n - 1.0, 1.0) * (k * (n - k))
@@ -77,26 +73,32 @@ class Tails:
         for place, spread in enumerate(self._spreads):
             factors[place] /= spread.factor(rows, BELIEVED, BELIEF_STRATA)
             spread.advance(rows, score[place], told[place])
-        moved = self._moved(rows, shifted, threshold, n, k)
-        for column, now in zip(self.threshold.T, moved, strict=True):
-            column[rows] = now
-        return self._bets.advance(rows, factors.reshape(-1, len(rows)).T)
+        self._follow(rows, n, k)
+        if len(new):
+            self._begin(rows, shifted, new)
+        return self._bets.advance(rows, factors.reshape(-1, len(n)).T)
 
-    def _moved(
-        self, rows: Ints, shifted: Shifted, threshold: Floats, n: Floats, beyond: Floats
-    ) -> Floats:
-        """The thresholds (T, k) after a stratum of n (k,) units, so many of them ``beyond`` each:
+    def _follow(self, rows: Rows, n: Floats, beyond: Floats) -> None:
+        """Moves the thresholds after a stratum of n (k,) units, so many of them ``beyond`` (T, k):
         stochastic approximation (Robbins, Monro 1951), weighted by units."""
-        before, sd = (column[rows] for column in self.known.T)
-        units = np.minimum(before + n, _MEMORY)
-        moved = threshold + sd / _DENSITY / np.maximum(units, 1.0) * (beyond - n * _SHARES)
-        first = np.flatnonzero(before <= 0)
-        if len(first):
-            found = shifted.quantiles(first, (0.5, 0.9, 0.99))
-            moved[:, first] = found[:, 1:].T - 0.5
-            sd[first] = np.maximum((found[:, 1] - found[:, 0]) / 1.2816, _SPREAD_MIN)
-            threshold[:, first] = moved[:, first]
-        self.known[:, 0][rows], self.known[:, 1][rows] = units, sd
-        # Never across zero, nor out of the places there are.
-        side = np.sign(threshold)
-        return np.asarray(side * np.minimum(np.maximum(side * moved, 1.0), 6_000.0))
+        threshold, known = read(self.threshold, rows), read(self.known, rows)
+        known[0] = units = np.minimum(known[0] + n, _MEMORY)
+        step = known[1] / _DENSITY / np.maximum(units, 1.0)
+        moved = threshold + step * (beyond - n * _SHARES)
+        threshold[:] = _bounded(moved, np.sign(threshold))
+        write(self.threshold, rows, threshold)
+        write(self.known, rows, known)
+
+    def _begin(self, rows: Rows, shifted: Shifted, new: Ints) -> None:
+        """Sets the thresholds by the first stratum of some of the given rows."""
+        places = new + rows.start if isinstance(rows, slice) else rows[new]
+        found = shifted.quantiles(new, (0.5, 0.9, 0.99))
+        first = found[:, 1:] - 0.5
+        self.threshold[places] = _bounded(first, np.sign(first))
+        self.known[places, 1] = np.maximum((found[:, 1] - found[:, 0]) / 1.2816, _SPREAD_MIN)
+
+
+def _bounded(threshold: Floats, side: Floats) -> Floats:
+    """Thresholds that stay on their side of zero, and among the places there are."""
+    size = np.minimum(np.maximum(side * threshold, 1.0), 6_000.0)
+    return np.asarray(side * size)
