@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzers.contrast.strata import Rows, grow, read, run, those, write
+from analyzers.contrast.strata import Rows, added, grow, read, run, those
 from analyzers.contrast.tmixture import both_sides
 from analyzers.facts import Bools, Floats
 
@@ -41,16 +41,9 @@ class Batches:
         (k,), the variance that decides when a batch closes; ``units`` (k, 2).
         """
         rows = run(rows)
-        waiting = read(self.open, rows)
-        waiting[0] += information
-        waiting[1] += units[:, 0]
-        waiting[2] += units[:, 1]
-        write(self.open, rows, waiting)
-        for column, added in ((self.score, score), (self.variance, variance)):
-            sums = read(column, rows)
-            sums += added.T
-            write(column, rows, sums)
-        full = _enough(waiting)
+        added(self.score, rows, *score.T)
+        added(self.variance, rows, *variance.T)
+        full = _enough(added(self.open, rows, information, *units.T))
         if full.any():
             self._close(those(rows, full))
         return np.array(self.log_e[rows])
@@ -58,11 +51,7 @@ class Batches:
     def _close(self, full: Rows) -> None:
         """Takes in the scores of the batches that are full."""
         u = read(self.score, full) / np.sqrt(np.maximum(read(self.variance, full), 1e-12))
-        total, square = read(self.total, full), read(self.square, full)
-        total += u
-        square += u * u
-        write(self.total, full, total)
-        write(self.square, full, square)
+        total, square = added(self.total, full, *u), added(self.square, full, *(u * u))
         self.closed[full] += 1.0
         more, less = both_sides(self.closed[full], total, square)
         self.log_e[full], self.log_less[full] = more.T, less.T

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from analyzers.contrast.means import Means
-from analyzers.contrast.strata import Strata, Told
+from analyzers.contrast.strata import Strata, Told, added, grow, read
 from analyzers.facts import Bools, Floats, Ints
 
 ORDER: Final = 5
@@ -71,23 +71,15 @@ class Gauges:
         """New rows: margins (n,) in the unit or, where ``relative``, as a part of the first arm;
         ``coefficients`` (n, 5) of the autoregression as ``coefficients`` gives them, read only
         where ``known`` (n,). Where not, batches of windows are judged, and are indicative."""
-        count = len(margins)
         fitted = np.where(known[:, None], coefficients, 0.0)
         predictors, scales = _lower_orders(fitted)
-        margin = np.column_stack(
-            [np.where(relative, 1.0 + margins, 1.0), np.where(relative, 0.0, margins)]
-        )
-        self._margin = np.concatenate([self._margin, margin])
-        self._known = np.concatenate([self._known, known])
-        self._memory = np.concatenate([self._memory, 1.0 - _sum(fitted)])
-        self._predictors = np.concatenate([self._predictors, predictors])
-        self._scales = np.concatenate([self._scales, scales])
-        for name in ("_lags", "_filled", "_windows", "_open", "_told"):
-            column = getattr(self, name)
-            more = np.zeros((count, *column.shape[1:]), column.dtype)
-            setattr(self, name, np.concatenate([column, more]))
-        self._last = np.concatenate([self._last, np.full(count, -1, np.int64)])
-        self._means.add(count)
+        rows = grow(self, len(margins))
+        self._margin[rows, 0] = np.where(relative, 1.0 + margins, 1.0)
+        self._margin[rows, 1] = np.where(relative, 0.0, margins)
+        self._known[rows] = known
+        self._memory[rows] = 1.0 - _sum(fitted)
+        self._predictors[rows], self._scales[rows] = predictors, scales
+        self._last[rows] = -1
 
     def advance(self, rows: Ints, strata: Strata, at: Ints) -> None:
         """Takes in one window for each of the given rows (each row at most once), ``at`` (k,) its
@@ -126,7 +118,7 @@ class Gauges:
         grown = np.where(filled < 0, filled + 1, np.minimum(filled + 1, ORDER))
         self._filled[rows] = np.where((filled < 0) & (grown == 0), ORDER, grown)
         self._last[rows] = at
-        self._windows[rows] += np.column_stack([np.ones(len(rows)), plain])
+        added(self._windows, rows, np.ones(len(rows)), plain)
         known = self._known[rows]
         ready = known & (filled >= 0)
         self._judge(rows[ready], score[ready] / scale[ready], told[ready] / scale[ready])
@@ -151,15 +143,15 @@ class Gauges:
         )
 
     def _judge(self, rows: Ints, score: Floats, told: Floats) -> None:
-        self._told[rows] += np.column_stack([np.ones(len(rows)), told, told * told])
+        added(self._told, rows, np.ones(len(rows)), told, told * told)
         self._means.advance(rows, score)
 
     def _gather(self, rows: Ints, beyond: Floats, plain: Floats) -> None:
-        self._open[rows] += np.column_stack([np.ones(len(rows)), beyond, plain])
-        full = rows[self._open[rows, 0] >= BATCH]
+        number, *_ = added(self._open, rows, np.ones(len(rows)), beyond, plain)
+        full = rows[number >= BATCH]
         if len(full):
-            _, beyond, plain = (self._open[full] / BATCH).T
-            self._judge(full, beyond.copy(), plain.copy())
+            _, beyond, plain = read(self._open, full) / BATCH
+            self._judge(full, beyond, plain)
             self._open[full] = 0.0
 
 

@@ -15,11 +15,14 @@ from typing import Final
 import numpy as np
 
 from analyzers.contrast.bets import Starts
+from analyzers.contrast.mixing import log_average
+from analyzers.contrast.strata import Rows, grow, run
 from analyzers.contrast.tmixture import both_sides
-from analyzers.facts import Floats, Ints
+from analyzers.facts import Floats
 
 # Effects that late harm is bet on, in standard deviations of a score.
 EFFECTS: Final = (0.5, 1.5, 4.0)
+_EFFECTS: Final = np.array(EFFECTS)[:, None]
 # Degrees of freedom at most. With 30 a bet on 4 sd expects 14 from Laplace's scores of mean zero,
 # and 87 from differences of lognormal ones. With 5 none expects more than .99 from Gaussian,
 # Laplace's, Student's t (3), lognormal (sigma 1, 1.5) or gamma (4, 12) scores; it grows by a fifth
@@ -47,22 +50,17 @@ class Means:
 
     def add(self, count: int) -> None:
         """As many new rows, without any score."""
-        more = np.zeros(count)
-        self.count = np.concatenate([self.count, more])
-        self.total = np.concatenate([self.total, more])
-        self.square = np.concatenate([self.square, more])
-        self.log_harm = np.concatenate([self.log_harm, more])
-        self.log_safe = np.concatenate([self.log_safe, more])
-        self._starts.add(count)
+        grow(self, count)
 
-    def advance(self, rows: Ints, score: Floats) -> None:
+    def advance(self, rows: Rows, score: Floats) -> None:
         """Takes in one finite score (k,) for each of the given rows (each row at most once)."""
+        rows = run(rows)
         late = self._starts.advance(rows, _factors(self.count[rows], self.square[rows], score))
         self.count[rows] += 1.0
         self.total[rows] += score
         self.square[rows] += score * score
         above, below = both_sides(self.count[rows], self.total[rows], self.square[rows])
-        self.log_harm[rows] = np.logaddexp(above, late) - np.log(2.0)
+        self.log_harm[rows] = log_average(above, late)
         self.log_safe[rows] = below
 
 
@@ -74,9 +72,9 @@ def _factors(n: Floats, square: Floats, score: Floats) -> Floats:
     # Far out both densities fall alike; the limit only keeps squares finite.
     x = np.clip(x, -1e9, 1e9)
     n = np.minimum(n, TAILS)
-    still = np.log1p(x * x / n)
-    factors = np.empty((len(n), len(EFFECTS)))
-    for place, effect in enumerate(EFFECTS):
-        off = x - effect
-        factors[:, place] = np.where(held, 0.5 * (n + 1.0) * (still - np.log1p(off * off / n)), 0.0)
-    return factors
+    off = x - _EFFECTS
+    off *= off
+    off /= n
+    factors = np.log1p(x * x / n) - np.log1p(off, out=off)
+    factors *= np.where(held, 0.5 * (n + 1.0), 0.0)
+    return np.asarray(factors.T)

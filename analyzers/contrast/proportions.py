@@ -20,7 +20,7 @@ from analyzers.contrast.batched import Batches
 from analyzers.contrast.bets import Held, Starts
 from analyzers.contrast.normal import both_sides
 from analyzers.contrast.spread import Spread
-from analyzers.contrast.strata import Rows, Strata, Told, blocks, grow, read, run, write
+from analyzers.contrast.strata import WIDE, Rows, Strata, Told, added, blocks, grow, read, run
 from analyzers.facts import Floats, Ints
 
 # Alternatives for harm, as parts of the way from the margin to certain failure. Below 0.5 % of
@@ -75,50 +75,34 @@ class Proportions:
 
     def advance(self, rows: Ints, strata: Strata) -> None:
         """See ``Family``."""
-        for some, part in blocks(rows, strata):
+        for some, part in blocks(rows, strata, WIDE):
             self._advance(run(some), part)
 
     def _advance(self, rows: Rows, strata: Strata) -> None:
-        units, margin, past = strata.units, self.margin[rows], read(self._past, rows)
+        bad, units = np.asfortranarray(strata.bad), np.asfortranarray(strata.units)
+        margin, past = self.margin[rows], read(self._past, rows).T
         phi = self._spread.factor(rows, BELIEVED, BELIEF_STRATA)
-        at = read(self._differences, rows)
-        factors = log_factors(strata.bad, units, past.T, at.T, margin).T
+        factors = log_factors(bad, units, past, read(self._differences, rows).T, margin).T
         factors /= phi
         harm = self._up.advance(rows, factors[: len(HARM_STEPS)].T)
         safe = self._down.advance(rows, factors[len(HARM_STEPS) :].T)
-        bad, units = np.ascontiguousarray(strata.bad.T), np.ascontiguousarray(units.T)
-        n = np.maximum(units[0] + units[1], 1.0)
-        weight = units[0] * units[1] / n
-        told = information(bad, units, n)
-        plain = (bad[1] * units[0] - bad[0] * units[1]) / n
-        score = plain - weight * margin
+        score, variance = scores(bad, units, past, margin)
+        told = information(bad, units)
         # Beyond a margin the totals are told by the outcomes: batches close sooner when it fails
         # more often. Batches of twice the size close at nearly the same pace.
         beyond = margin > 0
-        learned = self._batches.advance(
-            rows,
-            score[:, None],
-            (weight * pooled(past))[:, None],
-            np.where(beyond, 0.5 * told, told),
-            strata.units,
-        )[:, 0]
-        wide = np.maximum(told, np.where(beyond, weight * at_margin(units, n, past, margin), 0.0))
-        sums = read(self._sums, rows)
-        sums[0] += score
-        sums[1] += wide * phi
-        write(self._sums, rows, sums)
+        enough = np.where(beyond, 0.5 * told, told)
+        learned = self._batches.advance(rows, score[:, None], variance[:, None], enough, units)
+        wide = np.where(beyond, np.maximum(told, at_margin(units, past, margin)), told)
+        sums = added(self._sums, rows, score, wide * phi)
         more, less = both_sides(sums[0], sums[1], RHO)
-        self.log_harm[rows] = _third(harm, learned, more)
+        self.log_harm[rows] = _third(harm, learned[:, 0], more)
         self.log_safe[rows] = _third(safe, self._batches.less(rows)[:, 0], less)
         # What is learned from the stratum, and shown.
-        past[::2] += bad
-        past[1::2] += units
-        write(self._past, rows, past)
-        shown = read(self._shown, rows)
-        shown[0] += plain
-        shown[1] += weight
-        shown[2] += weight * apart(units, n, past) * phi
-        write(self._shown, rows, shown)
+        past = added(self._past, rows, bad[:, 0], units[:, 0], bad[:, 1], units[:, 1]).T
+        weight = units[:, 0] * units[:, 1] / np.maximum(units[:, 0] + units[:, 1], 1.0)
+        plain = score + margin * weight
+        added(self._shown, rows, plain, weight, weight * apart(units, past) * phi)
         some = told > 0
         self._spread.advance(rows, plain / np.sqrt(np.where(some, told, 1.0)), some)
 
@@ -206,39 +190,45 @@ def log_factors(
     return np.asarray(factor.T)
 
 
-# In what follows ``failures`` and ``units`` are (2, k) of both arms of a stratum, ``n`` (k,) the
-# latter's sum, at least 1, ``weight`` (k,) n_a n_b / n, and ``past`` (4, k) as above. Mantel and
-# Haenszel's score, (f_b n_a - f_a n_b) / n - m n_a n_b / n, has mean 0 at a difference of m,
-# whatever the base rate.
+def scores(failures: Floats, units: Floats, past: Floats, margin: Floats) -> tuple[Floats, Floats]:
+    """Mantel-Haenszel score of a stratum against its margin, and its variance, (k,) each.
 
-
-def pooled(past: Floats) -> Floats:
-    """A score's variance over its weight, (k,), at the past rate of both arms: predictable."""
+    S = (f_b n_a - f_a n_b) / n - m n_a n_b / n has mean 0 at a difference of m, whatever the base
+    rate; V = n_a n_b / n times p (1 - p) with p from the past, so that it is predictable.
+    Arguments as in ``log_factors``.
+    """
+    fa, fb, na, nb = *failures.T, *units.T
+    n = np.maximum(na + nb, 1.0)
+    weight = na * nb / n
     # One failure in a hundred as prior: without any, the first variance would be zero.
-    rate = (past[0] + past[2] + 0.5) / (past[1] + past[3] + 50.0)
-    return np.asarray(rate * (1.0 - rate))
+    rate = (past[:, 0] + past[:, 2] + 0.5) / (past[:, 1] + past[:, 3] + 50.0)
+    return (fb * na - fa * nb) / n - weight * margin, weight * rate * (1 - rate)
 
 
-def at_margin(units: Floats, n: Floats, past: Floats, margin: Floats) -> Floats:
-    """The same if the arms differ by the margin, at the first arm's past rate: without a failure
-    a stratum's own totals give none, though there could have been."""
-    qa = (past[0] + PRIOR_FAILURES) / (past[1] + PRIOR_UNITS)
+def at_margin(units: Floats, past: Floats, margin: Floats) -> Floats:
+    """The variance (k,) of a stratum's score if the arms differ by the margin, at the first arm's
+    past rate: without a failure a stratum's own totals give none, though there could have been."""
+    first, second = units.T
+    n = np.maximum(first + second, 1.0)
+    qa = (past[:, 0] + PRIOR_FAILURES) / (past[:, 1] + PRIOR_UNITS)
     qb = np.minimum(qa + margin, 0.5)
-    return np.asarray((units[1] * qa * (1.0 - qa) + units[0] * qb * (1.0 - qb)) / n)
+    wide = (second * qa * (1.0 - qa) + first * qb * (1.0 - qb)) / n
+    return np.asarray(first * second / n * wide)
 
 
-def apart(units: Floats, n: Floats, past: Floats) -> Floats:
-    """The same where the arms differ: each arm's own rate counts as much as the other arm is
-    large."""
-    rate = (past[::2] + 0.5) / (past[1::2] + 5.0)
-    rate *= 1.0 - rate
-    return np.asarray((units[1] * rate[0] + units[0] * rate[1]) / n)
+def apart(units: Floats, past: Floats) -> Floats:
+    """The variance of a stratum's score over its weight where the arms differ, (k,): each arm's own
+    rate counts as much as the other arm is large."""
+    first, second = units.T
+    qa, qb = ((past[:, at] + 0.5) / (past[:, at + 1] + 5.0) for at in (0, 2))
+    wide = second * qa * (1.0 - qa) + first * qb * (1.0 - qb)
+    return np.asarray(wide / np.maximum(first + second, 1.0))
 
 
-def information(failures: Floats, units: Floats, n: Floats) -> Floats:
+def information(failures: Floats, units: Floats) -> Floats:
     """The hypergeometric variance of the second arm's failures given the stratum's, (k,): what the
     stratum can tell. Zero where all failed or none: such strata are alike whatever the truth is,
     and a test that learned their variance as zero would be sure of anything."""
-    failed = failures[0] + failures[1]
-    told = units[0] * units[1] * failed * (n - failed)
-    return np.asarray(told / np.maximum(n * n * (n - 1.0), 1.0))
+    na, nb = units.T
+    n, y = na + nb, failures[:, 0] + failures[:, 1]
+    return np.asarray(na * nb * y * (n - y) / np.maximum(n * n * (n - 1), 1.0))

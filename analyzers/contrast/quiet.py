@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.contrast.strata import Strata, Told
+from analyzers.contrast.strata import Strata, Told, added, grow
 from analyzers.facts import Floats, Ints
 
 # At 2/3 a customer split of a distributor with a few large customers trips it; at 1/6 it needs
@@ -42,9 +42,7 @@ class Quiet:
 
     def add(self, count: int) -> None:
         """As many new comparisons."""
-        for name in ("log_harm", "log_safe", "_run"):
-            setattr(self, name, np.concatenate([getattr(self, name), np.zeros(count)]))
-        self._slices = np.concatenate([self._slices, np.zeros((count, 3))])
+        grow(self, count)
 
     def advance(self, rows: Ints, strata: Strata) -> None:
         """See ``Family``; ``share`` is the second arm's expected share of the events, 0 where
@@ -61,7 +59,7 @@ class Quiet:
         e = np.log(weight * np.exp(np.minimum(run, _OVERFLOW)) + unopened)
         self.log_harm[rows] = np.where(run > _OVERFLOW, np.log(weight) + run, e)
         self._run[rows] = run
-        self._slices[rows] += np.column_stack([np.ones(len(rows)), there])
+        added(self._slices, rows, np.ones(len(rows)), *there.T)
 
     def slices(self, rows: Ints) -> Floats:
         """In how many slices each arm has shown, (k, 2)."""

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 
 from analyzers.contrast.means import Means
-from analyzers.contrast.strata import Strata, Told
+from analyzers.contrast.strata import Rows, Strata, Told, added, grow, read, run, those
 from analyzers.facts import Bools, Floats, Ints
 
 # So many effective units, times (1 - 2 theta)^2, theta the second arm's part of the denominators:
@@ -61,42 +61,43 @@ class Ratios:
     def add(self, margins: Floats, relative: Bools) -> None:
         """New rows: margins (n,), as a part of the first arm's ratio where ``relative`` (n,),
         else in the ratio's unit."""
-        factor = np.where(relative, 1.0 + margins, 1.0)
-        margin = np.column_stack([factor, np.where(relative, 0.0, margins)])
-        self._margin = np.concatenate([self._margin, margin])
-        self._open = np.concatenate([self._open, np.zeros((len(margins), 5))])
-        self._past = np.concatenate([self._past, np.zeros((len(margins), 6))])
-        self._means.add(len(margins))
+        rows = grow(self, len(margins))
+        self._margin[rows, 0] = np.where(relative, 1.0 + margins, 1.0)
+        self._margin[rows, 1] = np.where(relative, 0.0, margins)
 
     def advance(self, rows: Ints, strata: Strata) -> None:
         """Takes in one stratum for each of the given rows (each row at most once). Strata with a
         denominator that is not above zero, or with sums that are no numbers, say nothing."""
         usable = (strata.units > 0).all(axis=1) & np.isfinite(strata.units).all(axis=1)
         usable &= np.isfinite(strata.total).all(axis=1)
-        rows = rows[usable]
-        x, y = strata.units[usable], strata.total[usable]
-        both = x[:, 0] + x[:, 1]
-        weight = x[:, 0] * x[:, 1] / both
-        factor, off = self._margin[rows].T
-        first, second = y[:, 0] * x[:, 1] / both, y[:, 1] * x[:, 0] / both
+        if usable.all():
+            self._advance(run(rows), strata.units.T, strata.total.T)
+        else:
+            self._advance(rows[usable], strata.units[usable].T, strata.total[usable].T)
+
+    def _advance(self, rows: Rows, x: Floats, y: Floats) -> None:
+        both = x[0] + x[1]
+        weight = x[0] * x[1] / both
+        factor, off = read(self._margin, rows)
+        first, second = y[0] * x[1] / both, y[1] * x[0] / both
         plain = second - first
         score = second - factor * first - off * weight
-        one = np.ones(len(rows))
-        self._open[rows] += np.column_stack([score, weight, one, x])
-        full = rows[self._enough(rows)]
-        if len(full):
-            self._means.advance(full, self._open[full, 0] / np.sqrt(self._open[full, 1]))
+        one = np.ones(len(both))
+        enough = _enough(added(self._open, rows, score, weight, one, *x), read(self._past, rows))
+        if enough.any():
+            full = those(rows, enough)
+            score, weight_of, *_ = read(self._open, full)
+            self._means.advance(full, score / np.sqrt(weight_of))
             self._open[full] = 0.0
         # Only now: what decides when a batch closes is known before its last stratum.
-        sums = [one, plain, plain * plain / weight, weight, y[:, 0] + y[:, 1], both]
-        self._past[rows] += np.column_stack(sums)
+        added(self._past, rows, one, plain, plain * plain / weight, weight, y[0] + y[1], both)
 
     def told(self, rows: Ints) -> Told:
         """The sum of weighted differences, the sum of weights, and the former's variance: their
         quotient is the difference of the ratios in their unit. All zero until a batch has closed
         and four strata tell a variance."""
-        past = self._past[rows]
-        number, score, _, weight = past[:, 0], past[:, 1], past[:, 2], past[:, 3]
+        past = self._past[rows].T
+        number, score, _, weight, *_ = past
         enough = (number >= 4) & (self._means.count[rows] >= 1)
         # (n - 1) / (n - 3) more than the usual estimate: the variance of Student's t.
         each = _rest(past) / np.maximum(number - 3.0, 1.0)
@@ -107,20 +108,21 @@ class Ratios:
             np.where(enough, each * weight, zero),
         )
 
-    def _enough(self, rows: Ints) -> Bools:
-        """Whether the open batches hold enough of what carries their sums, by the past before."""
-        _, weight, strata, first, second = self._open[rows].T
-        past = self._past[rows]
-        number, numerator, denominator = past[:, 0], past[:, 4], past[:, 5]
-        skew = (1.0 - 2.0 * second / (first + second)) ** 2
-        squared = (numerator / np.maximum(denominator, 1e-300)) ** 2
-        variance = _rest(past) / np.maximum(number - 1.0, 1.0)
-        carried = weight * squared >= CARRIERS * skew * variance
-        learned = number + 1.0 >= LEARNING * skew
-        return np.asarray((carried & learned) | (strata >= MOST))
+
+def _enough(waiting: Floats, past: Floats) -> Bools:
+    """Whether the open batches (5, k) hold enough of what carries their sums, by the past (6, k)
+    before."""
+    _, weight, strata, first, second = waiting
+    number, _, _, _, numerator, denominator = past
+    skew = (1.0 - 2.0 * second / (first + second)) ** 2
+    squared = (numerator / np.maximum(denominator, 1e-300)) ** 2
+    variance = _rest(past) / np.maximum(number - 1.0, 1.0)
+    carried = weight * squared >= CARRIERS * skew * variance
+    learned = number + 1.0 >= LEARNING * skew
+    return np.asarray((carried & learned) | (strata >= MOST))
 
 
 def _rest(past: Floats) -> Floats:
     """Sum of squared standardised scores around their mean, (k,)."""
-    _, score, square, weight = past[:, 0], past[:, 1], past[:, 2], past[:, 3]
+    _, score, square, weight, *_ = past
     return np.asarray(np.maximum(square - score * score / np.maximum(weight, 1e-300), 0.0))

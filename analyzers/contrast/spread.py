@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.contrast.strata import Rows, grow, read, run, write
+from analyzers.contrast.strata import Rows, added, grow, read, run
 from analyzers.facts import Bools, Floats
 
 # Strata's worth of belief that units are independent, until their scores say otherwise.
@@ -41,10 +41,5 @@ class Spread:
 
     def advance(self, rows: Rows, score: Floats, told: Bools) -> None:
         """Takes in one standardised score (k,) for each row; ``told`` says which tell anything."""
-        rows = run(rows)
-        sums = read(self.sums, rows)
         score = np.where(told, score, 0.0)
-        sums[0] += told
-        sums[1] += score
-        sums[2] += score * score
-        write(self.sums, rows, sums)
+        added(self.sums, run(rows), told, score, score * score)

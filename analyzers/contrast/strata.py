@@ -73,19 +73,21 @@ class Family(Judged, Protocol):
         """Takes in one stratum for each of the given rows (each row at most once)."""
 
 
-# Rows that are advanced at once: what is computed on the way stays in the processor's cache.
-BLOCK: Final = 512
+# Rows that are advanced at once: what is computed on the way stays in the processor's cache. Of
+# families that read no buckets so many more.
+BLOCK: Final = 1024
+WIDE: Final = 2048
 
 
-def blocks(rows: Ints, strata: Strata) -> Iterator[tuple[Ints, Strata]]:
-    """The same round in parts of a few hundred rows; nothing depends on where they are cut."""
-    if len(rows) <= BLOCK:
+def blocks(rows: Ints, strata: Strata, size: int = BLOCK) -> Iterator[tuple[Ints, Strata]]:
+    """The same round in parts of some rows; nothing depends on where they are cut."""
+    if len(rows) <= size:
         yield rows, strata
         return
-    starts = range(0, len(rows), BLOCK)
+    starts = range(0, len(rows), size)
     edges = np.searchsorted(strata.bin_of, [*starts, len(rows)]).tolist()
     for place, begin in enumerate(starts):
-        part, bins = slice(begin, begin + BLOCK), slice(edges[place], edges[place + 1])
+        part, bins = slice(begin, begin + size), slice(edges[place], edges[place + 1])
         yield (
             rows[part],
             Strata(
@@ -125,6 +127,15 @@ def write(column: Floats, rows: Rows, told: Floats) -> None:
     if not isinstance(rows, slice):
         for one, values in zip(column.T, told, strict=True):
             one[rows] = values
+
+
+def added(column: Floats, rows: Rows, *more: Floats | Bools) -> Floats:
+    """The columns (C, k) of some rows of (n, C), after something (k,) is added to each of them."""
+    sums = read(column, rows)
+    for at, one in enumerate(more):
+        sums[at] += one
+    write(column, rows, sums)
+    return sums
 
 
 def grow(family: object, count: int) -> slice:
