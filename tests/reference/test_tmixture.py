@@ -8,7 +8,13 @@ from scipy import integrate, special, stats
 
 from analyzers.contrast.batched import Batches
 from analyzers.contrast.mixing import log_mean
-from analyzers.contrast.tmixture import PHIS, log_e, log_e_one_sided
+from analyzers.contrast.tmixture import (
+    PHIS,
+    _scaled_tail,
+    both_sides,
+    log_e,
+    log_e_one_sided,
+)
 from analyzers.facts import Floats
 
 
@@ -88,6 +94,46 @@ def test_the_lower_tail_is_bounded_by_the_true_one() -> None:
     nu = np.full(40, 6.0)
     exact = special.stdtr(nu, z)
     assert (exact >= stats.norm.cdf(z)).all()
+
+
+@pytest.mark.parametrize("n", [2, 3, 7, 40, 255, 256, 257, 400, 5_000, 1_000_000])
+def test_both_sides_have_the_exact_mixture_from_no_effect_to_one_beyond_any_doubt(n: int) -> None:
+    """Up to sixteen standard deviations, beyond which nothing else is as exact to compare with."""
+    t = np.concatenate([np.linspace(-15.0, 15.0, 301), [0.0]])
+    many = np.full(len(t), float(n))
+    square = (n - 1.0) + t * t  # of n scores with a sample variance of 1
+    above, below = both_sides(many, t * np.sqrt(n), square)
+    assert above == pytest.approx(log_e(many, t * np.sqrt(n), square), rel=1e-10, abs=1e-10)
+    assert below == pytest.approx(log_e(many, -t * np.sqrt(n), square), rel=1e-10, abs=1e-10)
+
+
+@pytest.mark.parametrize("n", [257, 1_000, 50_000])
+@pytest.mark.parametrize("part", [0.05, 0.5, 0.95])
+def test_far_out_the_lesser_side_is_what_the_series_of_its_tail_adds_up_to(
+    n: int, part: float
+) -> None:
+    """Gauss's hypergeometric series: terms are positive, so that nothing cancels nor underflows."""
+    most = 0.5 * n * n / (n + PHIS[0])
+    zeta = np.sqrt(127.0 + part * (most - 127.0)) if most > 127.0 else np.sqrt(most)
+    v2 = 2.0 * zeta * zeta / n
+    steps = np.arange(200_000.0)
+    ratios = (1.0 - v2) * (n + 1.0 + 2.0 * steps) / (n + 2.0 + 2.0 * steps)
+    series = 1.0 + np.exp(np.cumsum(np.log(ratios))).sum()
+    factor = special.poch(n / 2.0, 0.5) / np.sqrt(np.pi) / n
+    found = _scaled_tail(np.array([float(n)]), np.array([[zeta]]))[0, 0]
+    assert found == pytest.approx(np.sqrt(v2) * factor * series, rel=1e-9)
+
+
+def test_few_and_many_scores_side_by_side_say_what_each_says_alone_to_the_last_bit() -> None:
+    chance = np.random.default_rng(9)
+    n = chance.choice([0.0, 1.0, 2.0, 9.0, 256.0, 257.0, 4_000.0], 400)
+    total = chance.standard_normal(400) * np.sqrt(n) * chance.choice([1.0, 30.0], 400)
+    square = total**2 / np.maximum(n, 1.0) + n * chance.random(400)
+    together = both_sides(n, total, square)
+    for row in range(0, 400, 7):
+        one = slice(row, row + 1)
+        for side, alone in zip(together, both_sides(n[one], total[one], square[one]), strict=True):
+            assert side[row] == alone[0]
 
 
 def advanced(score: Floats, variance: Floats, information: Floats, units: Floats) -> list[Floats]:
