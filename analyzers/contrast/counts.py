@@ -18,7 +18,7 @@ from analyzers.contrast.batched import Batches
 from analyzers.contrast.bets import Held, Starts
 from analyzers.contrast.mixing import log_average
 from analyzers.contrast.spread import Spread
-from analyzers.contrast.strata import WIDE, Rows, Strata, Told, added, blocks, grow, run
+from analyzers.contrast.strata import Rows, Strata, Told, added, blocks, grow, run
 from analyzers.facts import Floats, Ints
 
 # Alternatives as factors on the rate ratio at the margin: from a hardly visible 3 % to nothing
@@ -56,7 +56,7 @@ class Counts:
 
     def advance(self, rows: Ints, strata: Strata) -> None:
         """See ``Family``; ``units`` are the counts."""
-        for some, part in blocks(rows, strata, WIDE):
+        for some, part in blocks(rows, strata, wide=True):
             self._advance(run(some), part)
 
     def _advance(self, rows: Rows, strata: Strata) -> None:

@@ -20,7 +20,7 @@ from analyzers.contrast.batched import Batches
 from analyzers.contrast.bets import Held, Starts
 from analyzers.contrast.normal import both_sides
 from analyzers.contrast.spread import Spread
-from analyzers.contrast.strata import WIDE, Rows, Strata, Told, added, blocks, grow, read, run
+from analyzers.contrast.strata import Rows, Strata, Told, added, blocks, grow, read, run
 from analyzers.facts import Floats, Ints
 
 # Alternatives for harm, as parts of the way from the margin to certain failure. Below 0.5 % of
@@ -75,7 +75,7 @@ class Proportions:
 
     def advance(self, rows: Ints, strata: Strata) -> None:
         """See ``Family``."""
-        for some, part in blocks(rows, strata, WIDE):
+        for some, part in blocks(rows, strata, wide=True):
             self._advance(run(some), part)
 
     def _advance(self, rows: Rows, strata: Strata) -> None:

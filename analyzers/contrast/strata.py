@@ -79,20 +79,25 @@ BLOCK: Final = 1024
 WIDE: Final = 2048
 
 
-def blocks(rows: Ints, strata: Strata, size: int = BLOCK) -> Iterator[tuple[Ints, Strata]]:
-    """The same round in parts of some rows; nothing depends on where they are cut."""
+def blocks(rows: Ints, strata: Strata, *, wide: bool = False) -> Iterator[tuple[Ints, Strata]]:
+    """The same round in parts of some rows, ``wide`` without their buckets; nothing depends on
+    where they are cut."""
+    size = WIDE if wide else BLOCK
     if len(rows) <= size:
         yield rows, strata
         return
+    if wide:
+        bins = strata.bin_of[:0], strata.bin[:0], strata.bin_counts[:0]
+        strata = Strata(strata.units, strata.bad, strata.total, strata.share, *bins)
     starts = range(0, len(rows), size)
     edges = np.searchsorted(strata.bin_of, [*starts, len(rows)]).tolist()
     for place, begin in enumerate(starts):
-        part, bins = slice(begin, begin + size), slice(edges[place], edges[place + 1])
+        part, of = slice(begin, begin + size), slice(edges[place], edges[place + 1])
         yield (
             rows[part],
             Strata(
                 strata.units[part], strata.bad[part], strata.total[part], strata.share[part],
-                strata.bin_of[bins] - begin, strata.bin[bins], strata.bin_counts[bins],
+                strata.bin_of[of] - begin, strata.bin[of], strata.bin_counts[of],
             ),
         )  # fmt: skip
 
