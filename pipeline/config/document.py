@@ -5,6 +5,9 @@ where it stands (``pipeline.config.fields``), so a country code ``NO`` never bec
 is hostile: size, depth and number of nodes are bounded; aliases, tags, double keys and a second
 document are refused. Built from parser events one by one, because composing a whole document
 recurses, and lets an alias appear a billion times.
+
+What is refused hides nothing: reading goes on behind it, and every copy of a double key is kept,
+so that ``views`` can show each of them to whoever judges a tree.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 import yaml
+from yaml.reader import Reader
 
 from pipeline.config.faults import Faults, joined, shown
 
@@ -25,11 +29,14 @@ except ImportError:  # PyYAML built without libyaml: ten times slower, the same 
 
 # A policy for a hundred services with every metric overridden is about 100 kB.
 DOCUMENT_BYTES: Final = 1 << 20
-# The deepest thing we understand lies at 5 (`metrics.x.segments[0][1]`). libyaml needs time of
-# the square of the depth, so a megabyte of "[" must be left before it is read.
+# The deepest thing we understand lies at 5 (`metrics.x.segments[0][1]`); what lies deeper is passed
+# over. libyaml needs time of the square of the depth, so a megabyte of "[" must be left unread.
 DEPTH_MAX: Final = 16
+PASSED_MAX: Final = 256
 NODES_MAX: Final = 50_000
 TEXT_CHARS: Final = 16_384
+# Copies of one key that are judged; each costs as much as the whole file once more.
+VIEWS_MAX: Final = 8
 _NULLS: Final = frozenset({"~", "null", "Null", "NULL"})
 # `$${X}` stays `${X}`; `${X}` is the variable X; `${X:-y}` is y where X is unset or empty.
 _VARIABLE: Final = re.compile(
@@ -40,12 +47,13 @@ _VARIABLE: Final = re.compile(
 @dataclass(frozen=True, slots=True)
 class Scalar:
     """One text. ``written`` is how it stands in the file, before variables were put in; ``empty``
-    is true for nothing, ``""``, ``~`` and ``null``."""
+    is true for nothing, ``""``, ``~`` and ``null``, ``quoted`` for what stands in quotes."""
 
     text: str
     written: str
     empty: bool
     line: int
+    quoted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +66,12 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """A mapping from texts, in the order of the file, with the line of every key."""
+    """A mapping from texts, in the order of the file; of a key that is given twice ``entries`` has
+    the first value, and ``more`` those that follow."""
 
     entries: Mapping[str, Node]
     line: int
+    more: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +92,20 @@ class _Open:
     line: int
     keyed: bool
     entries: dict[str, Node] = field(default_factory=dict)
+    more: dict[str, tuple[Node, ...]] = field(default_factory=dict)
     items: list[Node] = field(default_factory=list)
     key: str | None = None
-    dropped: bool = False  # the value that follows belongs to a key that was refused
+    refused: bool = False  # the value that follows has a key that is no text
 
     def next_path(self) -> str:
         if self.keyed:
-            return joined(self.path, self.key) if self.key is not None else self.path
+            named = self.key is not None and not self.refused
+            return joined(self.path, self.key or "") if named else self.path
         return f"{self.path}[{len(self.items)}]"
 
     def closed(self) -> Node:
         if self.keyed:
-            return Fields(self.entries, self.line)
+            return Fields(self.entries, self.line, self.more)
         return Items(tuple(self.items), self.line)
 
 
@@ -117,10 +129,54 @@ def read(data: bytes, env: Mapping[str, str], faults: Faults) -> Node | None:
         line = error.problem_mark.line if error.problem_mark is not None else -1
         faults.add("", _syntax(error, text, line), line=line + 1)
     except yaml.YAMLError as error:  # characters that YAML forbids carry no mark
-        faults.add("", f"is no YAML: {' '.join(str(error).split())}")
+        found = Reader.NON_PRINTABLE.search(text)
+        line = text.count("\n", 0, found.start()) + 1 if found else 0
+        faults.add("", f"is no YAML: {' '.join(str(error).split())}", line=line)
     except _GivenUpError as error:
         faults.add("", str(error))
     return None
+
+
+def views(node: Node) -> Iterator[Node]:
+    """The tree as it is with each copy of a key that is given twice, so that each can be judged.
+
+    The first has the first copies; where no key is given twice it is the tree itself, and the only
+    one. At most ``VIEWS_MAX``: of more copies the last are not looked at.
+    """
+    for index in range(min(_copies(node), VIEWS_MAX)):
+        yield _view(node, index)
+
+
+def _copies(node: Node) -> int:
+    """How many trees it takes to show every copy of every key below a node."""
+    if isinstance(node, Items):
+        return max(map(_copies, node.items), default=1)
+    if isinstance(node, Fields):
+        return max((sum(map(_copies, _values(node, key))) for key in node.entries), default=1)
+    return 1
+
+
+def _values(node: Fields, key: str) -> tuple[Node, ...]:
+    return (node.entries[key], *node.more.get(key, ()))
+
+
+def _view(node: Node, index: int) -> Node:
+    if isinstance(node, Items):
+        return Items(tuple(_view(item, index) for item in node.items), node.line)
+    if isinstance(node, Fields):
+        chosen = {key: _chosen(_values(node, key), index) for key in node.entries}
+        return Fields(chosen, node.line)
+    return node
+
+
+def _chosen(values: tuple[Node, ...], index: int) -> Node:
+    """Of the copies of a key the one whose turn it is; the first again after the last."""
+    for value in values if len(values) > 1 else ():
+        many = _copies(value)
+        if index < many:
+            return _view(value, index)
+        index -= many
+    return _view(values[0], index)
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str, line: int) -> str:
@@ -150,6 +206,7 @@ class _Builder:
         self.root: Node | None = None
         self.documents = 0
         self.nodes = 0
+        self.passed = 0  # lists and mappings still open that are passed over
 
     def build(self, events: Iterator[Any]) -> Node | None:
         """The tree; None if the document is empty."""
@@ -163,8 +220,11 @@ class _Builder:
             elif isinstance(event, yaml.NodeEvent):
                 self._node(event)
             elif isinstance(event, yaml.CollectionEndEvent):
-                closed = self.stack.pop()
-                self._place(closed.closed())
+                if self.passed:
+                    self.passed -= 1
+                else:
+                    closed = self.stack.pop()
+                    self._place(closed.closed())
         return self.root
 
     def _node(self, event: Any) -> None:
@@ -172,18 +232,24 @@ class _Builder:
         if self.nodes > NODES_MAX:
             raise _GivenUpError(f"holds more than {NODES_MAX} values: split off what is no policy")
         line = _line(event)
+        if self.passed:
+            self._pass_over(event, line)
+            return
         if self.stack and self.stack[-1].keyed and self.stack[-1].key is None:
             self._key(event, line)
             return
         path = self.stack[-1].next_path() if self.stack else ""
         if isinstance(event, yaml.CollectionStartEvent):
             if len(self.stack) >= DEPTH_MAX:
-                raise _GivenUpError(f"line {line} is nested deeper than {DEPTH_MAX} levels")
+                self.faults.add(path, f"is nested deeper than {DEPTH_MAX} levels", line=line)
+                self._place(Unreadable(line))
+                self._pass_over(event, line)
+                return
             keyed = isinstance(event, yaml.MappingStartEvent)
             self._refuse_marks(event, path, line)
             self.stack.append(_Open(path, line, keyed))
         elif isinstance(event, yaml.ScalarEvent):
-            clean = self._refuse_marks(event, path, line)
+            clean = self._refuse_marks(event, path, line) or event.tag is None
             self._place(self._scalar(event, path, line) if clean else Unreadable(line))
         else:
             self._refuse_marks(event, path, line)
@@ -193,18 +259,26 @@ class _Builder:
         """Takes the key of the next value; a mapping must not say the same thing twice."""
         top = self.stack[-1]
         if not isinstance(event, yaml.ScalarEvent):
-            raise _GivenUpError(
-                f"line {line} has a list, mapping or alias as a key: keys are plain texts"
-            )
-        top.key, top.dropped = event.value, event.value in top.entries
+            message = "has a list, mapping or alias as a key: keys are plain texts"
+            self.faults.add(top.path, message, line=line)
+            top.key, top.refused = "", True
+            self._pass_over(event, line)
+            return
+        top.key = event.value
         path = joined(top.path, event.value)
-        if top.dropped:
+        if event.value in top.entries:
             first = top.entries[event.value].line
             self.faults.add(
                 path, f"is given twice, first in line {first}: keep one of the two", line=line
             )
-        elif not self._refuse_marks(event, path, line):
-            top.dropped = True
+        self._refuse_marks(event, path, line)
+
+    def _pass_over(self, event: Any, line: int) -> None:
+        """Leaves a node and all that lies in it, whose fault has been reported."""
+        if isinstance(event, yaml.CollectionStartEvent):
+            self.passed += 1
+            if self.passed > PASSED_MAX:
+                raise _GivenUpError(f"line {line} is nested deeper than {PASSED_MAX} levels")
 
     def _refuse_marks(self, event: Any, path: str, line: int) -> bool:
         """Whether a node is plain: no alias, no anchor, no explicit tag."""
@@ -228,9 +302,12 @@ class _Builder:
         if not top.keyed:
             top.items.append(node)
             return
-        if top.key is not None and not top.dropped:
-            top.entries[top.key] = node
-        top.key = None
+        key, refused = top.key or "", top.refused
+        top.key, top.refused = None, False
+        if key in top.entries and not refused:
+            top.more[key] = (*top.more.get(key, ()), node)
+        elif not refused:
+            top.entries[key] = node
 
     def _scalar(self, event: Any, path: str, line: int) -> Node:
         written: str = event.value
@@ -242,7 +319,7 @@ class _Builder:
             return Unreadable(line)
         # Plain style is None from one parser and empty from the other.
         empty = not text or (not event.style and text in _NULLS)
-        return Scalar(text, written, empty, line)
+        return Scalar(text, written, empty, line, quoted=bool(event.style))
 
     def _filled(self, written: str, path: str, line: int) -> str | None:
         """A text with its variables put in, None if one is missing."""

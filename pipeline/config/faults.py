@@ -55,17 +55,27 @@ class ConfigError(Exception):
 
 @dataclass(slots=True)
 class Faults:
-    """A growing list of faults, bounded."""
+    """A growing list of faults, bounded, in which nothing is said twice."""
 
     found: list[Fault] = field(default_factory=list)
     left_off: int = 0
+    _said: set[int] = field(default_factory=set)
 
     def add(self, path: str, message: str, *, line: int = 0) -> None:
-        """One fault more; beyond the limit it is only counted."""
+        """One fault more, unless it has been said; beyond the limit it is only counted."""
+        said = hash((path, message, line))
+        if said in self._said:
+            return
+        self._said.add(said)
         if len(self.found) < FAULTS_MAX:
             self.found.append(Fault(path, message, line))
         else:
             self.left_off += 1
+
+    @property
+    def count(self) -> int:
+        """How many there are, with those that are only counted."""
+        return len(self.found) + self.left_off
 
     @property
     def full(self) -> bool:
@@ -78,6 +88,18 @@ class Faults:
         if self.left_off:
             ordered.append(Fault("", f"and {self.left_off} more: is this the right file?"))
         return tuple(ordered)
+
+
+def blamed(path: str, faults: Iterable[Fault]) -> bool:
+    """Whether a fault is of what a path names or of anything in it.
+
+    >>> blamed("alerts[1]", [Fault("alerts[1].webhook", "is none")])
+    True
+    >>> blamed("alerts[1]", [Fault("alerts[10]", "is none")])
+    False
+    """
+    inside = (f"{path}.", f"{path}[")
+    return any(fault.path == path or fault.path.startswith(inside) for fault in faults)
 
 
 def shown(text: str) -> str:

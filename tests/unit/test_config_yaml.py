@@ -36,7 +36,7 @@ def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         ("<<: {mode: observe}", "'<<': is no known key"),
         ("mode: !!str observe", "mode: the tag 'tag:yaml.org,2002:str' is not understood"),
         ("mode: !!python/object/apply:os.system [x]", "is not understood: drop it"),
-        ("? [a]\n: b", "line 1 has a list, mapping or alias as a key: keys are plain texts"),
+        ("? [a]\n: b", "has a list, mapping or alias as a key: keys are plain texts (line 1)"),
         ("mode: enforce\n---\nmode: observe", "holds a second document: keep one"),
         ("- mode", "must be a mapping (`key: value`), not a list"),
         ("observe", "must be a mapping (`key: value`), not 'observe'"),
