@@ -77,10 +77,9 @@ def _around(at: Floats) -> tuple[int, int]:
 
 def _standardised(number: Ints, counts: Floats, shifts: Ints) -> Floats:
     """The score over n_a n_b / n at each of the shifts (g,)."""
-    m, g = len(number), len(shifts)
-    shifted = Shifted(g, np.repeat(np.arange(g), m), np.tile(number, g), np.tile(counts, (g, 1)))
-    na, nb = shifted.units.T
-    return np.asarray(shifted.score(shifts) * (na + nb) / (na * nb))
+    shifted = Shifted(1, np.zeros(len(number), np.int64), number, counts)
+    (na, nb), score = shifted.units[0], shifted.score(shifts[:, None])[:, 0]
+    return np.asarray(score * (na + nb) / (na * nb))
 
 
 def _slope(at: Floats, shift: float) -> float:

@@ -11,7 +11,6 @@ the mean of the scores over all ways to break them, and Jensen's inequality does
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -20,7 +19,7 @@ from analyzers.contrast.batched import Batches
 from analyzers.contrast.bets import Held, Starts
 from analyzers.contrast.shifted import SHIFT_MAX, Shifted
 from analyzers.contrast.spread import Spread
-from analyzers.contrast.strata import Rows, Strata, Told, grow, run
+from analyzers.contrast.strata import Rows, Strata, Told, blocks, grow, run
 from analyzers.contrast.tails import Tails
 from analyzers.facts import Floats, Ints
 
@@ -41,8 +40,6 @@ _TAILS: Final = float(np.log(1.0 - 2.0 * RANKS))
 HARM_BELIEVED: Final = 1.2
 SAFE_BELIEVED: Final = 1.3
 BELIEF_STRATA: Final = 8.0
-# Rows that are advanced at once: ranks are many cheap steps, so more than other families.
-_BLOCK: Final = 2_048
 _LEAST: Final = 1e-300  # what is divided by where nothing is known, and then not used
 
 
@@ -75,13 +72,8 @@ class Durations:
 
     def advance(self, rows: Ints, strata: Strata) -> None:
         """Takes in one stratum for each of the given rows (each row at most once)."""
-        starts = range(0, len(rows), _BLOCK)
-        edges = np.searchsorted(strata.bin_of, [*starts, len(rows)]).tolist()
-        for begin, (first, last) in zip(starts, pairwise(edges), strict=True):
-            some = rows[begin : begin + _BLOCK]
-            of = strata.bin_of[first:last]
-            number, counts = strata.bin[first:last], strata.bin_counts[first:last]
-            shifted = Shifted(len(some), of - begin if begin else of, number, counts)
+        for some, part in blocks(rows, strata):
+            shifted = Shifted(len(some), part.bin_of, part.bin, part.bin_counts)
             self._advance(run(some), shifted)
 
     def _advance(self, rows: Rows, shifted: Shifted) -> None:

@@ -18,7 +18,8 @@ from analyzers.facts import Floats, Ints
 # zero. Bucket numbers end at 32 * 53 + 1.
 SHIFT_MAX: Final = 4_095
 _GAP: Final = SHIFT_MAX + 1
-_ROW: Final = 1 << 15  # places of one stratum
+_ROW_BITS: Final = 15
+_ROW: Final = 1 << _ROW_BITS  # places of one stratum
 _ZERO: Final = _ROW // 2
 _SCALE: Final = float(np.sqrt(12.0))
 
@@ -29,7 +30,7 @@ class Shifted:
     def __init__(self, strata: int, of: Ints, number: Ints, counts: Floats) -> None:
         """``of`` (m,) in [0, k), ``number`` (m,) bucket numbers, ``counts`` (m, 2) whole numbers;
         in any order, though what is sorted by (of, number) already costs less."""
-        key = of * _ROW
+        key = of << _ROW_BITS  # a multiplication takes four times as long
         key += number
         key += _ZERO + _GAP
         self._sign: Ints | None = None  # of the values; None if all are above zero, as usual
@@ -83,7 +84,7 @@ class Shifted:
 
     def _cells(self, shift: Ints) -> Ints:
         """The cells (..., m) in which the second arm's buckets fall."""
-        if not shift.any():
+        if shift.ndim == 1 and not shift.any():
             self._lay(np.zeros(self.strata, np.int64))
             return self._cell
         reach = np.abs(shift)
@@ -91,7 +92,7 @@ class Shifted:
         less = np.repeat(shift, self._length, axis=-1)
         if self._sign is not None:
             less *= self._sign
-        return np.subtract(self._cell, less, out=less)
+        return np.asarray(np.subtract(self._cell, less, out=less))
 
     def _score(self, cell: Ints) -> Floats:
         wins = self._below.take(cell)

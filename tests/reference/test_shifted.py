@@ -41,3 +41,48 @@ def test_all_shifts_at_once_are_each_of_them_alone_to_the_last_bit() -> None:
         mine = of == at
         alone = scored(np.zeros(20, np.int64), bucket[mine], counts[mine], 1, [shift])
         assert alone == ([together[0][at]], [together[1][at]])
+
+
+def won(strata: Shifted, pooled: list[tuple[list[int], list[int]]], shifts: Ints) -> list[float]:
+    """Scores at shifts (k,), by comparing every value with every other."""
+    scores = []
+    for (a, b), shift in zip(pooled, shifts.tolist(), strict=True):
+        moved = [y if y == 0 else int(np.sign(y)) * (10_000 + abs(y) - shift) for y in b]
+        still = [x if x == 0 else int(np.sign(x)) * (10_000 + abs(x)) for x in a]
+        wins = sum((y > x) + (y == x) / 2 for x in still for y in moved)
+        scores.append(np.sqrt(12) * (wins - len(a) * len(b) / 2) / max(len(a) + len(b), 2))
+    assert strata.score(shifts).tolist() == scores
+    return scores
+
+
+def test_values_that_span_thirty_octaves_are_compared_at_small_and_large_shifts_alike() -> None:
+    chance = np.random.default_rng(7)
+    pooled = [
+        (chance.integers(low, 1_697, 9).tolist(), chance.integers(low, 1_697, 7).tolist())
+        for low in (1, -1_697, 1_600, 1, -40)
+    ]
+    pooled[3] = ([], [])  # a stratum without any value, and one with a zero
+    pooled[4][1][0] = 0
+    rows = sorted(
+        (of, bucket, 1.0 - arm, 1.0 * arm)
+        for of, arms in enumerate(pooled) for arm in (0, 1) for bucket in arms[arm]
+    )  # fmt: skip
+    of, bucket, a, b = (np.array(column) for column in zip(*rows, strict=True))
+    strata = Shifted(5, of, bucket, np.column_stack([a, b]))
+    several = np.array(
+        [
+            [0, 0, 0, 0, 0], [5, 4, 5, 9, -1], [0, 900, -60, 0, 1],
+            [-4_095, 4_095, 40, 0, 3], [1, 1, 1, 1, 0],
+        ]
+    )  # fmt: skip
+    alone = [won(strata, pooled, shifts) for shifts in several]
+    assert strata.score(several).tolist() == alone
+
+
+def test_more_units_than_a_float_tells_apart_leave_the_strata_beside_them_as_they_were() -> None:
+    of, bucket = np.array([0, 0, 1, 1]), np.array([3, 4, 3, 4])
+    counts = np.array([[2e9, 1.0], [1.0, 2e9], [1.0, 0.0], [0.0, 1.0]])
+    many = Shifted(2, of, bucket, counts)
+    few = Shifted(1, of[2:] - 1, bucket[2:], counts[2:])
+    for shift in (0, 1, 2):
+        assert many.score(np.array([shift, shift]))[1] == few.score(np.array([shift]))[0]
