@@ -137,9 +137,12 @@ class Capped:
         na, nb = self.units
         n = np.maximum(na + nb, 1.0)
         part_a, part_b, above, below = na / n, nb / n, cap - level, level - floor
-        up = stake / np.maximum(np.maximum(part_a * below, part_b * above), _TINY)
-        down = stake / np.maximum(np.maximum(part_a * above, part_b * below), _TINY)
-        bets = np.concatenate([np.minimum(wanted.T, up), -np.minimum(wanted.T, down)])
+        most = stake / np.maximum(np.maximum(part_a * below, part_b * above), _TINY)
+        least = stake / np.maximum(np.maximum(part_a * above, part_b * below), _TINY)
+        bets = np.concatenate([np.minimum(wanted.T, most), -np.minimum(wanted.T, least)])
+        # Bets that are as large as they may be are often the same as the one before.
+        new = np.append(True, (bets[1:] != bets[:-1]).any(axis=1))
+        bets = bets[new]
         logs = np.zeros(bets.shape)
         for grid, cut in zip(self._grids, self._cut(cap, level), strict=True):
             off = np.maximum(cut, grid.spread(-below))
@@ -148,7 +151,8 @@ class Capped:
             if grid.once:
                 grid.counted(off)
             grid.add_to(logs, grid.logs(off, grid.spread(bets)))
-        return logs[: len(logs) // 2].T, logs[len(logs) // 2 :].T
+        up, down = np.split(logs[np.cumsum(new) - 1], 2)
+        return up.T, down.T
 
 
 def _quantile(of: Ints, size: Floats, counts: Floats, strata: int, share: float) -> Floats:

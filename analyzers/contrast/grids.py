@@ -23,6 +23,7 @@ _HEAD: Final = 32
 # range.
 _PART: Final = 64
 _REPEATED: Final = 8
+_ALIKE: Final = 1e-12  # relative: as near to a multiple as rounding leaves it
 _Numbers = TypeVar("_Numbers", Floats, Ints)
 
 
@@ -37,8 +38,12 @@ class Grid:
     """How many rows are the first arm's."""
     once: bool
     """Whether all counts are 0 or 1."""
+    weights: Floats | None
+    """(K,) what each value of a column is worth; None where all are worth one."""
     of: Ints | None
     """The stratum of each column (K,), ascending; None where each of them has its column."""
+    starts: Ints | None
+    """The first columns of the strata that have any."""
 
     def spread(self, column: Floats) -> Floats:
         """What each stratum has (..., k), for each column."""
@@ -52,32 +57,31 @@ class Grid:
 
     def add_to(self, total: Floats, columns: Floats) -> None:
         """Adds what each column gives (..., K) to its stratum's total (..., k)."""
-        if self.of is None:
+        if self.weights is not None:
+            columns = columns * self.weights
+        if self.of is None or self.starts is None:
             total += columns
         else:
-            starts = np.flatnonzero(np.diff(self.of, prepend=-1))
-            total[..., self.of[starts]] += np.add.reduceat(columns, starts, axis=-1)
+            total[..., self.of[self.starts]] += np.add.reduceat(columns, self.starts, axis=-1)
 
     def logs(self, off: Floats, bets: Floats) -> Floats:
         """Logs (L, K) of the products of 1 + bet * off over each column, for bets (L, K). A
         logarithm costs ten times as much as a product: one is taken of many factors at once."""
         found, factors = np.empty(bets.shape), np.empty_like(off)
-        for place, bet in enumerate(bets):
-            # Bets that are as large as they may be are often the same as the one before.
-            if place and (bet == bets[place - 1]).all():
-                found[place] = found[place - 1]
-                continue
+        for bet, at in zip(bets, found, strict=True):
             np.multiply(off, bet, out=factors)
             np.add(factors, 1.0, out=factors)
             if self.once:
-                np.multiply.reduce(factors, axis=0, out=found[place])
+                np.multiply.reduce(factors, axis=0, out=at)
             else:
-                found[place] = down(self.counted(np.log(factors, out=factors)))
+                at[:] = down(self.counted(np.log(factors, out=factors)))
         return np.log(found, out=found) if self.once else found
 
 
 def down(rows: Floats) -> Floats:
     """Sums of columns (W, K), from the top to the bottom, (K,)."""
+    if len(rows) == 1:
+        return np.asarray(rows[0])
     if rows.shape[1] == 1 and len(rows):  # numpy sums a single column pairwise
         return np.asarray(np.add.accumulate(rows)[-1])
     return np.asarray(np.add.reduce(rows, axis=0))
@@ -87,18 +91,22 @@ def laid(values: Floats, counts: Floats, edges: Ints) -> tuple[Floats, list[Grid
     """How many values both arms of each stratum have, (2, k), and all of them in a few grids.
     Buckets' values (m,) and counts (m, 2); those of a stratum from its edge (k + 1,) to the
     next."""
-    few = np.rint(counts) == counts
-    if counts.max(initial=0.0) > _REPEATED:
-        few &= counts <= _REPEATED
-    more = [] if few.all() else _weighted(values, counts, ~few, edges)
-    times = np.array((np.where(few, counts, 0.0) if more else counts).T, np.intp, order="C")
-    lengths = summed(times, edges)
-    units = summed(counts.T, edges) if more else lengths.astype(np.float64)
+    weights, alike = None, np.rint(counts) == counts
+    times = counts
+    if not alike.all():
+        weights, times, alike = _alike(counts, alike, edges)
+    some = alike & (times <= _REPEATED) if times.max(initial=0.0) > _REPEATED else alike
+    every = bool(some.all())
+    repeats = np.array((times if every else np.where(some, times, 0.0)).T, np.intp, order="C")
+    lengths = summed(repeats, edges)
     arms = [
-        _Arm(np.repeat(values, each), None, np.cumsum(length) - length, length)
-        for each, length in zip(times, lengths, strict=True)
+        _Arm(np.repeat(values, each), np.cumsum(length) - length, length)
+        for each, length in zip(repeats, lengths, strict=True)
     ]
-    return units, [_heads(arms), *_parts(arms, _HEAD), *_parts(more, 0)]
+    grids = [_heads(arms, weights), *_parts(arms, weights)]
+    if weights is None and every:
+        return lengths.astype(np.float64), grids
+    return summed(counts.T, edges), [*grids, *_single(values, counts, ~some, edges)]
 
 
 def summed(columns: _Numbers, edges: Ints) -> _Numbers:
@@ -112,72 +120,94 @@ def summed(columns: _Numbers, edges: Ints) -> _Numbers:
     return sums
 
 
+def _alike(counts: Floats, whole: Bools, edges: Ints) -> tuple[Floats, Floats, Bools]:
+    """What each value of a stratum is worth, (k,), counts as multiples of it, (m, 2), and which of
+    them are whole. Lines of one invoice are worth fewer than they are, all by the same factor."""
+    each = edges[1:] - edges[:-1]
+    crowded, some = _any_not(whole, edges), each > 0
+    least = np.where(counts > 0.0, counts, np.inf)
+    least = np.minimum.reduceat(np.minimum(least[:, 0], least[:, 1]), edges[:-1][some])
+    weights = np.ones(len(each))
+    weights[crowded] = least[crowded[some]]
+    times, whole = _multiples(counts, np.repeat(weights, each))
+    odd = _any_not(whole, edges)
+    if odd.any():
+        weights[odd] = 1.0
+        times, whole = _multiples(counts, np.repeat(weights, each))
+    return weights, times, whole
+
+
+def _any_not(whole: Bools, edges: Ints) -> Bools:
+    """Which strata have any count that is not whole, (k,)."""
+    each = whole[:, 0] & whole[:, 1]
+    return summed((~each).astype(np.intp), edges) > 0
+
+
+def _multiples(counts: Floats, weights: Floats) -> tuple[Floats, Bools]:
+    """Counts (m, 2) as multiples of weights (m,), rounded, and which of them are."""
+    times = counts / weights[:, None]
+    nearest = np.rint(times)
+    return nearest, np.abs(times - nearest) <= _ALIKE * times
+
+
 @dataclass(slots=True)
 class _Arm:
-    """Values of one arm in their order, each with a count or each there once."""
+    """Values of one arm in their order."""
 
     values: Floats
-    counts: Floats | None
     starts: Ints
-    """(k,) where each stratum's begin."""
+    """(K,) where each column's begin."""
     lengths: Ints
-    """(k,) how many they are."""
+    """(K,) how many they are."""
 
 
-def _weighted(values: Floats, counts: Floats, which: Bools, edges: Ints) -> list[_Arm]:
-    """Both arms' values whose counts are chosen, (m, 2), with their counts."""
-    places, arms = np.flatnonzero(which), []
-    for arm in (0, 1):
-        there = places[places % 2 == arm] // 2
-        at = np.searchsorted(there, edges)
-        arms.append(_Arm(values[there], counts[there, arm], at[:-1], at[1:] - at[:-1]))
-    return arms
-
-
-def _heads(arms: list[_Arm]) -> Grid:
+def _heads(arms: list[_Arm], weights: Floats | None) -> Grid:
     """The first values of all strata."""
-    return _grid([
-        _Arm(arm.values, None, arm.starts, np.minimum(arm.lengths, _HEAD)) for arm in arms
-    ], None)  # fmt: skip
+    heads = [_Arm(arm.values, arm.starts, np.minimum(arm.lengths, _HEAD)) for arm in arms]
+    return Grid(*_filled(heads), True, weights, None, None)
 
 
-def _parts(arms: list[_Arm], begin: int) -> list[Grid]:
-    """What strata have from some place on, if anything, in parts."""
-    if not arms:
-        return []
+def _parts(arms: list[_Arm], weights: Floats | None) -> list[Grid]:
+    """What strata have beyond those, if anything, in parts."""
     longest = np.maximum(arms[0].lengths, arms[1].lengths)
-    if longest.max(initial=0) <= begin:
+    if longest.max(initial=0) <= _HEAD:
         return []
-    parts = -((begin - longest) // _PART)
-    parts = np.maximum(parts, 0)
-    of = np.repeat(np.arange(len(parts)), parts)
-    rank = np.arange(len(of)) - np.repeat(np.cumsum(parts) - parts, parts)
-    begins = begin + rank * _PART
-    return [_grid([
-        _Arm(
-            arm.values, arm.counts, arm.starts[of] + begins,
-            np.clip(arm.lengths[of] - begins, 0, _PART),
-        )
+    own = np.flatnonzero(longest > _HEAD)
+    parts = -((_HEAD - longest[own]) // _PART)
+    of, starts = np.repeat(own, parts), np.cumsum(parts) - parts
+    begin = _HEAD + (np.arange(len(of)) - np.repeat(starts, parts)) * _PART
+    tails = [
+        _Arm(arm.values, arm.starts[of] + begin, np.clip(arm.lengths[of] - begin, 0, _PART))
         for arm in arms
-    ], of)]  # fmt: skip
+    ]
+    weights = None if weights is None else weights[of]
+    return [Grid(*_filled(tails), True, weights, of, starts)]
 
 
-def _grid(arms: list[_Arm], of: Ints | None) -> Grid:
-    """Columns with the values of both arms, of the given strata."""
+def _filled(arms: list[_Arm]) -> tuple[Floats, Floats | None, int]:
+    """The values of both arms in columns, which of them are there, how many rows the first has."""
     widths = [int(arm.lengths.max(initial=0)) for arm in arms]
     shape = (sum(widths), len(arms[0].lengths))
-    full = all(
-        arm.counts is None and bool((arm.lengths == width).all())
-        for arm, width in zip(arms, widths, strict=True)
-    )
-    values, counts = np.empty(shape), None if full else np.empty(shape)
+    full = all((arm.lengths == width).all() for arm, width in zip(arms, widths, strict=True))
+    values, there = np.empty(shape), None if full else np.empty(shape)
     sides = (slice(widths[0]), slice(widths[0], None))
     for arm, side, width in zip(arms, sides, widths, strict=True):
         rank = np.arange(width)[:, None]
-        place = rank + arm.starts
-        arm.values.take(place, mode="clip", out=values[side])
-        if counts is not None:
-            np.less(rank, arm.lengths, out=counts[side], casting="unsafe")
-            if arm.counts is not None:
-                counts[side] *= arm.counts.take(place, mode="clip")
-    return Grid(values, counts, widths[0], arms[0].counts is None, of)
+        arm.values.take(rank + arm.starts, mode="clip", out=values[side])
+        if there is not None:
+            np.less(rank, arm.lengths, out=there[side], casting="unsafe")
+    return values, there, widths[0]
+
+
+def _single(values: Floats, counts: Floats, which: Bools, edges: Ints) -> list[Grid]:
+    """Values that are there too often for as many places, or by parts: a column for each, the
+    first arm's and the second's."""
+    places, grids = np.flatnonzero(which), []
+    for arm in (0, 1):
+        there = places[(places & 1) == arm] >> 1
+        if len(there):
+            of = np.searchsorted(edges, there, side="right") - 1
+            starts = np.flatnonzero(np.diff(of, prepend=-1))
+            count = counts[there, arm][None]
+            grids.append(Grid(values[there][None], count, 1 - arm, False, None, of, starts))
+    return grids
