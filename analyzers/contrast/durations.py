@@ -79,7 +79,7 @@ class Durations:
     def _advance(self, rows: Rows, shifted: Shifted) -> None:
         shifts = self.shifts.T[:, rows]
         harm, safe = _scores(shifted, shifts)
-        plain, plain_variance = shifted.wilcoxon(np.zeros_like(shifts[0]))
+        plain, plain_variance = shifted.wilcoxon()
         phi = self._spread.factor(rows, HARM_BELIEVED, BELIEF_STRATA)
         safe_phi = self._spread.factor(rows, SAFE_BELIEVED, BELIEF_STRATA)
         known = plain_variance > 0
@@ -106,7 +106,7 @@ class Durations:
 
 def _scores(shifted: Shifted, shifts: Ints) -> Floats:
     """Scores (2, k) at both of the shifts (2, k)."""
-    if np.array_equal(shifts[0], shifts[1]):
+    if (shifts[0] == shifts[1]).all():
         score = shifted.score(shifts[0])
         return np.array([score, score])
     return shifted.score(shifts)

@@ -49,24 +49,25 @@ class Shifted:
         self._key, self._a, self._b = key, a, b
         self._edges = np.searchsorted(of, np.arange(strata + 1))
         self._length = self._edges[1:] - self._edges[:-1]
-        self._some = np.flatnonzero(self._length)
+        # Which strata have any bucket; None if all have, as usual.
+        self._some = None if self._length.all() else np.flatnonzero(self._length)
         self._upto = _upto(a), _upto(b)
         self._start = self._upto[0][self._edges], self._upto[1][self._edges]
         self._units = np.empty((2, strata))
-        for units, start in zip(self._units, self._start, strict=True):
-            np.subtract(start[1:], start[:-1], out=units)
+        for arm in (0, 1):
+            np.subtract(self._start[arm][1:], self._start[arm][:-1], out=self._units[arm])
         self.units = self._units.T
         """(k, 2) units in the buckets of both arms."""
         self._most = np.maximum(self._units[0] + self._units[1], 2.0)
         self._reach: Ints | None = None
 
-    def wilcoxon(self, shift: Ints) -> tuple[Floats, Floats]:
-        """Wilcoxon score of the second arm less ``shift`` (k,) buckets, and its permutation
+    def wilcoxon(self, shift: Ints | None = None) -> tuple[Floats, Floats]:
+        """Wilcoxon score of the second arm less ``shift`` (k,) buckets, if any, and its permutation
         variance, tie-corrected: both (k,). Midranks are scaled to unit variance without ties, so
         the variance is about n_a n_b / n; 0 and 0 where one arm is empty."""
         cell = self._cells(shift)
         # (a + b)^3 of all buckets: a bucket of the second arm adds to what lies in its cell.
-        if cell is self._cell:
+        if shift is None:
             cubes = _cube(self._a + self._b)
         else:
             first = np.zeros(len(self._below), np.int64)
@@ -82,10 +83,11 @@ class Shifted:
         """The Wilcoxon score alone, (k,); or, of several shifts (s, k), (s, k)."""
         return self._score(self._cells(shift))
 
-    def _cells(self, shift: Ints) -> Ints:
+    def _cells(self, shift: Ints | None) -> Ints:
         """The cells (..., m) in which the second arm's buckets fall."""
-        if shift.ndim == 1 and not shift.any():
-            self._lay(np.zeros(self.strata, np.int64))
+        if shift is None:
+            if self._reach is None:
+                self._lay(np.zeros(self.strata, np.int64))
             return self._cell
         reach = np.abs(shift)
         self._lay(reach if shift.ndim == 1 else reach.max(axis=0))
@@ -110,15 +112,15 @@ class Shifted:
         if self._reach is not None and (reach <= self._reach).all():
             return
         self._reach = reach
-        some, units = self._some, self._start[0][1:] - self._start[0][:-1]
-        if not len(some):
+        if not len(self._key):
             self._cell, self._below = self._key, self._key
             return
         room = np.repeat(reach + 1, self._length)
         step = np.empty(len(self._key), np.int64)
         np.minimum(self._apart, room[1:], out=step[1:])
-        begin = self._edges[some]
-        around = reach[some] + 1
+        begin, around, units = self._edges[:-1], reach + 1, self._start[0][1:] - self._start[0][:-1]
+        if self._some is not None:
+            begin, around, units = begin[self._some], around[self._some], units[self._some]
         step[begin] = around
         step[begin[1:]] += around[:-1]
         self._cell = np.cumsum(step)
@@ -129,19 +131,18 @@ class Shifted:
         below[0] = 0
         np.add(first[1:], first[:-1], out=below[1:])
         # In the empty cell before each stratum the last one's units end and its own begin.
-        mine = units[some]
-        mine[1:] += units[some[:-1]]
-        below[self._cell[begin] - around] -= mine
+        units[1:] += units[:-1]
+        below[self._cell[begin] - around] -= units
         self._below = np.cumsum(below, out=below)
 
     def _summed(self, values: Ints | Floats) -> Floats:
         """Sums (..., k) of the buckets' values (..., m) by stratum."""
-        if len(self._some) == self.strata:
-            return np.add.reduceat(values, self._edges[:-1], axis=-1)
+        starts = self._edges[:-1]
+        if self._some is None:
+            return np.asarray(np.add.reduceat(values, starts, axis=-1))
         sums = np.zeros((*values.shape[:-1], self.strata))
         if len(self._some):
-            starts = self._edges[self._some]
-            sums[..., self._some] = np.add.reduceat(values, starts, axis=-1)
+            sums[..., self._some] = np.add.reduceat(values, starts[self._some], axis=-1)
         return sums
 
     def untied(self) -> Floats:
