@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from scipy.special import log_ndtr, poch, stdtr
+from scipy.special import log_ndtr, stdtr
 
 from analyzers.contrast.mixing import log_mean
+from analyzers.contrast.student import scaled_tail
 from analyzers.facts import Floats
 
 # Prior precisions mixed with equal weight: the small one expects effects of a sd a batch, the large
@@ -21,11 +22,6 @@ PHIS: Final = (1.5, 8.0)
 _PHIS: Final = np.array(PHIS)
 _SHARE: Final = float(np.log(2.0 / len(PHIS)))
 _TINY: Final = 1e-300
-# Student's distribution function costs 300 ns. Its polynomials are right to 2e-12 up to so many
-# scores, of this degree, with as many places below this zeta as above it.
-_FITTED: Final = 256.0
-_DEGREE: Final = 13
-_MIDDLE: Final = 3.0
 
 
 def log_e_one_sided(n: Floats, total: Floats, square: Floats, phi: float) -> Floats:
@@ -67,9 +63,9 @@ def log_e(n: Floats, total: Floats, square: Floats) -> Floats:
 
 
 def both_sides(n: Floats, total: Floats, square: Floats) -> tuple[Floats, Floats]:
-    """Log e-values against "mean <= 0" and against "mean >= 0", ``n`` (k,) and the others (k,) or
-    (C, k): ``log_e`` of the scores and of their negatives to eleven digits, at a third of the cost
-    of one of them. Their e-values add up to a two-sided mixture: the lesser alone needs a tail."""
+    """Log e-values against "mean <= 0" and against "mean >= 0", ``n`` (k,) whole numbers and the
+    others (k,) or (C, k): ``log_e`` of the scores and of their negatives to ten digits, at a third
+    of the cost. The e-values add up to a two-sided mixture: the lesser alone needs a tail."""
     enough = n >= 2
     n = np.maximum(n, 2.0)
     signal = total * total / n
@@ -77,12 +73,13 @@ def both_sides(n: Floats, total: Floats, square: Floats) -> tuple[Floats, Floats
     rest = top - signal
     signal /= top
     rest /= top
-    wide = n + _PHIS.reshape(-1, *([1] * total.ndim))
-    shrink = (wide - n) / wide
+    phi = _PHIS.reshape(-1, *([1] * total.ndim))
+    wide = n + phi
+    shrink = phi / wide
     gain = rest + shrink * signal
     np.log(gain, out=gain)
     gain *= -0.5 * n
-    tail = _scaled_tail(n, np.sqrt((0.5 * n * n * signal) / wide))
+    tail = scaled_tail(n, np.sqrt((0.5 * n * n * signal) / wide))
     weight = np.sqrt(shrink, out=shrink)
     tail *= weight
     # The first is the largest: the smallest precision allows for the largest effects.
@@ -99,65 +96,3 @@ def both_sides(n: Floats, total: Floats, square: Floats) -> tuple[Floats, Floats
         np.where(enough, np.where(positive, high, low), 0.0),
         np.where(enough, np.where(positive, low, high), 0.0),
     )
-
-
-def _scaled_tail(n: Floats, zeta: Floats) -> Floats:
-    """Student's tail beyond z with n degrees of freedom, times (1 + z^2 / n)^(n / 2), where
-    zeta = z / sqrt(2 (1 + z^2 / n)): it falls slowly from a half."""
-    near = zeta + _MIDDLE
-    place = 2.0 * _MIDDLE / near - 1.0
-    told = _FEW.take(np.minimum(n, _FITTED).astype(np.int64), axis=1)
-    many = n > _FITTED
-    if many.any():
-        part = np.where(many, _FITTED / n, 0.0)
-        smooth = _MANY[-1, :, None] * part
-        for order in _MANY[-2:0:-1]:
-            smooth += order[:, None]
-            smooth *= part
-        smooth += _MANY[0, :, None]
-        told = np.where(many, smooth, told)
-    found = told[_DEGREE] * place
-    for at in range(_DEGREE - 1, 0, -1):
-        found += told[at]
-        found *= place
-    found += told[0]
-    found /= near
-    beyond = many & (zeta > _FAR)
-    if beyond.any():
-        # 16 standard deviations away: the tail's integral by parts, until it is below by 1e-10.
-        far = np.maximum(zeta, _FAR)
-        odds = 0.5 * n / (far * far) - 1.0
-        bound = np.ones_like(far)
-        for times in range(5, 0, -1):
-            bound = 1.0 - (2.0 * times - 1.0) / (n + 2.0 * times) * odds * bound
-        bound *= poch(0.5 * n, 0.5) / (np.sqrt(2.0 * np.pi * n) * far)
-        found = np.where(beyond, bound, found)
-    return np.asarray(found)
-
-
-def _most(n: Floats) -> Floats:
-    """The largest zeta that n scores can show."""
-    return np.asarray(np.sqrt(0.5 * n * n / (n + min(PHIS))))
-
-
-def _through(n: Floats) -> Floats:
-    """Coefficients by power and by number of scores (p,) of polynomials in (m - zeta) / (m + zeta)
-    for the scaled tail times m + zeta, through its values at Chebyshev's places."""
-    n = n[:, None]
-    most = _most(np.minimum(n, _FITTED))
-    lowest = (_MIDDLE - most) / (_MIDDLE + most)
-    node = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
-    place = lowest + (1.0 - lowest) * 0.5 * (node + 1.0)
-    zeta = _MIDDLE * (1.0 - place) / (1.0 + place)
-    part = 2.0 * zeta * zeta / n
-    tail = stdtr(n, -zeta * np.sqrt(2.0 / (1.0 - part))) * np.exp(-0.5 * n * np.log1p(-part))
-    powers = place[:, :, None] ** np.arange(_DEGREE + 1)
-    found = np.linalg.solve(powers, (tail * (_MIDDLE + zeta))[:, :, None])
-    return np.asarray(found[:, :, 0].T, np.float64)
-
-
-_FEW: Final = _through(np.maximum(np.arange(_FITTED + 1.0), 2.0))
-_FAR: Final = float(_most(np.array(_FITTED)))
-_NODES = 0.5 + 0.5 * np.cos(np.pi * (np.arange(5) + 0.5) / 5)
-# By order in 256 / n: the scaled tail is smooth in it down to the normal's.
-_MANY: Final = np.linalg.solve(_NODES[:, None] ** np.arange(5), _through(_FITTED / _NODES).T)

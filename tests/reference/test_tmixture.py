@@ -8,13 +8,8 @@ from scipy import integrate, special, stats
 
 from analyzers.contrast.batched import Batches
 from analyzers.contrast.mixing import log_mean
-from analyzers.contrast.tmixture import (
-    PHIS,
-    _scaled_tail,
-    both_sides,
-    log_e,
-    log_e_one_sided,
-)
+from analyzers.contrast.student import scaled_tail
+from analyzers.contrast.tmixture import PHIS, both_sides, log_e, log_e_one_sided
 from analyzers.facts import Floats
 
 
@@ -120,7 +115,7 @@ def test_far_out_the_lesser_side_is_what_the_series_of_its_tail_adds_up_to(
     ratios = (1.0 - v2) * (n + 1.0 + 2.0 * steps) / (n + 2.0 + 2.0 * steps)
     series = 1.0 + np.exp(np.cumsum(np.log(ratios))).sum()
     factor = special.poch(n / 2.0, 0.5) / np.sqrt(np.pi) / n
-    found = _scaled_tail(np.array([float(n)]), np.array([[zeta]]))[0, 0]
+    found = scaled_tail(np.array([float(n)]), np.array([[zeta]]))[0, 0]
     assert found == pytest.approx(np.sqrt(v2) * factor * series, rel=1e-9)
 
 
