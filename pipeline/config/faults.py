@@ -122,13 +122,23 @@ def joined(path: str, name: str) -> str:
     return f"{path}.{part}" if path else part
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that a word is near to, else the empty text.
+
+    >>> nearest("margn", ["margin", "mode"])
+    'margin'
+    """
+    if len(word) > GUESSED_CHARS:
+        return ""
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.7)
+    return near[0] if near else ""
+
+
 def guess(word: str, known: Iterable[str]) -> str:
     """``; did you mean X?`` when one of the known words is near, else the empty text.
 
     >>> guess("margn", ["margin", "mode"])
     '; did you mean margin?'
     """
-    if len(word) > GUESSED_CHARS:
-        return ""
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.7)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = nearest(word, known)
+    return f"; did you mean {near}?" if near else ""

@@ -55,6 +55,14 @@ class Place:
         """Whether nothing, ``~`` or ``null`` stands here: the default is meant."""
         return isinstance(self.node, Scalar) and self.node.empty
 
+    def blank(self) -> bool:
+        """Whether an empty text in quotes stands here, which may be meant as a value."""
+        return self.empty() and isinstance(self.node, Scalar) and self.node.quoted
+
+    def hint(self, word: str, known: Iterable[str]) -> str:
+        """The known word that a word is near to; none where nobody would be shown it."""
+        return "" if self.faults.full else guess(word, known)
+
     def elements(self) -> tuple[Place, ...]:
         """The places of a list; a single value is a list of one, an empty one of none."""
         if isinstance(self.node, Items):
@@ -145,23 +153,27 @@ def named_sections(
 ) -> tuple[tuple[str, Section], ...]:
     """Mappings by name: written as a mapping of them, or as a list whose items have a ``name``.
 
-    A list item that is a plain text is a name with nothing to say about it.
+    A list item that is a plain text is a name with nothing to say about it. One without a name, or
+    with a name that was given before, is reported and has the empty name: what is in it can be
+    judged all the same.
     """
     found: list[tuple[str, Section]] = []
     if isinstance(place.node, Fields):
         for name, node in place.node.entries.items():
             here = section(Place(node, joined(place.path, name), place.faults), keys)
+            if here is not None and not name:
+                here.place.fault("needs a name")
             if here is not None:
                 _same_name(name, here)
                 found.append((name, here))
     elif isinstance(place.node, Items):
+        taken: set[str] = set()
         for item in place.elements():
-            found.extend(_named_item(place, item, keys, {name for name, _ in found}))
+            found.extend(_named_item(place, item, keys, taken))
     elif not place.empty() and not isinstance(place.node, Unreadable):
         place.fault(f"must be a mapping by name or a list, not {place.found()}")
     if len(found) > most:
         place.fault(f"has {len(found)} entries: at most {most} are kept apart")
-        return ()
     return tuple(found)
 
 
@@ -170,10 +182,12 @@ NAME_KEY: Final = "name"
 
 def _same_name(name: str, here: Section) -> None:
     inner = here.entries.get(NAME_KEY)
-    if isinstance(inner, Scalar) and inner.text != name:
-        path = joined(here.place.path, NAME_KEY)
-        Place(inner, path, here.place.faults).fault(
-            f"is {shown(inner.text)}, but the key above says {shown(name)}: drop one of the two"
+    if inner is None or isinstance(inner, Unreadable):
+        return
+    if not isinstance(inner, Scalar) or inner.text != name:
+        place = Place(inner, joined(here.place.path, NAME_KEY), here.place.faults)
+        place.fault(
+            f"is {place.found()}, but the key above says {shown(name)}: drop one of the two"
         )
 
 
@@ -182,19 +196,26 @@ def _named_item(
 ) -> tuple[tuple[str, Section], ...]:
     node = item.node
     inner = node.entries.get(NAME_KEY) if isinstance(node, Fields) else node
-    if isinstance(node, Unreadable) or isinstance(inner, Unreadable):
+    if isinstance(node, Unreadable):
         return ()
     if not isinstance(inner, Scalar) or not inner.text or inner.empty:
-        item.fault("needs a `name:`")
-        return ()
+        if not isinstance(inner, Unreadable):
+            item.fault("needs a `name:`")
+        return _nameless(item, keys)
     if inner.text in taken:
         item.fault(f"names {shown(inner.text)} a second time: keep one of the two")
-        return ()
+        return _nameless(item, keys)
+    taken.add(inner.text)
     path = joined(place.path, inner.text)
     if isinstance(node, Scalar):
         return ((inner.text, Section(Place(node, path, place.faults), {})),)
     here = section(Place(node, path, place.faults), keys)
     return () if here is None else ((inner.text, here),)
+
+
+def _nameless(item: Place, keys: Iterable[Key[Any]]) -> tuple[tuple[str, Section], ...]:
+    here = section(item, keys) if isinstance(item.node, Fields) else None
+    return () if here is None else (("", here),)
 
 
 def scalar(place: Place, form: str) -> str | None:
@@ -208,8 +229,9 @@ def scalar(place: Place, form: str) -> str | None:
 
 def number(low: float, high: float, *, open_low: bool = False, form: str = "") -> Reader[float]:
     """Finite decimal numbers between two bounds, the lower one left out if it is open."""
-    span = f"above {low:g} and at most" if open_low else f"from {low:g} to"
-    form = form or f"a number {span} {high:g}"
+    span = f"above {low:g} and at most {high:g}" if open_low else f"from {low:g} to {high:g}"
+    beyond = f": write one {span}" if form else ""
+    form = form or f"a number {span}"
 
     def read(place: Place) -> float | None:
         text = scalar(place, form)
@@ -219,7 +241,8 @@ def number(low: float, high: float, *, open_low: bool = False, form: str = "") -
         above = low < value if open_low else low <= value
         if above and value <= high:
             return value
-        place.fault(f"must be {form}, not {place.found()}{_number_hint(text)}")
+        hint = _number_hint(text) or (beyond if value > 0 else "")
+        place.fault(f"must be {form}, not {place.found()}{hint}")
         return None
 
     return Reader(form, read)
@@ -311,29 +334,35 @@ def choice(options: Mapping[str, T]) -> Reader[T]:
             return None
         if text in options:
             return options[text]
-        place.fault(f"must be {form}, not {place.found()}{guess(text, options)}")
+        place.fault(f"must be {form}, not {place.found()}{place.hint(text, options)}")
         return None
 
     return Reader(form, read)
 
 
-def fits(value: str, longest: int, pattern: str = ".+") -> bool:
+def fits(value: str, longest: int, pattern: str = ".+", *, most_bytes: int | None = None) -> bool:
     """Whether a text is printable, not too long, without blanks at its ends, and of the pattern."""
     return (
         len(value) <= longest
+        and (most_bytes is None or len(value.encode(errors="replace")) <= most_bytes)
         and value.isprintable()
         and value == value.strip()
         and re.fullmatch(pattern, value) is not None
     )
 
 
-def text(longest: int, *, form: str = "", pattern: str = ".+") -> Reader[str]:
-    """A printable text of at most ``longest`` characters, matching a pattern as a whole."""
+def text(
+    longest: int, *, form: str = "", pattern: str = ".+", most_bytes: int | None = None
+) -> Reader[str]:
+    """A printable text of at most ``longest`` characters, matching a pattern as a whole.
+
+    ``most_bytes``, where what it is compared with is limited in UTF-8.
+    """
     form = form or f"a text of at most {longest} characters"
 
     def read(place: Place) -> str | None:
         value = scalar(place, form)
-        if value is None or fits(value, longest, pattern):
+        if value is None or fits(value, longest, pattern, most_bytes=most_bytes):
             return value
         place.fault(f"must be {form}, not {place.found()}")
         return None
@@ -351,9 +380,8 @@ def several(reader: Reader[T], *, most: int, form: str) -> Reader[tuple[T, ...]]
         places = place.elements()
         if len(places) > most:
             place.fault(f"has {len(places)} entries: at most {most} are allowed")
-            return None
-        values = [reader.read(here) for here in places]
+        values = [reader.read(here) for here in places]  # also of too many: each may be faulty
         whole_list = tuple(value for value in values if value is not None)
-        return whole_list if len(whole_list) == len(places) else None
+        return whole_list if len(whole_list) == len(places) <= most else None
 
     return Reader(form, read)

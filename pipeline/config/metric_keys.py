@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from analyzers.policy import DEFAULT_SEGMENTS, WEIGHTS, Criticality, Kind, Measure
+from collector.mapping.terms import TEXT_BYTES
 from pipeline.config.document import Fields, Unreadable
 from pipeline.config.faults import joined, shown
 from pipeline.config.fields import (
@@ -37,6 +38,9 @@ SEGMENT_WIDTH_MAX: Final = 4
 # Below, the metric has less than a ten-thousandth of the budget: `criticality: watch` is meant.
 WEIGHT_MIN: Final = 1e-3
 WEIGHT_MAX: Final = 100.0
+# Of the name of an attribute; an event with a longer one is refused (`collector.decoding`, which is
+# too heavy to be imported for a number: a test holds the two together).
+NAME_BYTES: Final = 64
 # A value of an event is smaller than this; a margin or a cap beyond it could never matter.
 VALUE_MAX: Final = 9e9
 
@@ -67,12 +71,18 @@ class WrittenMargin:
 
 def attribute_name() -> Reader[str]:
     """Names of event attributes."""
-    return text(64, form="the name of an attribute, at most 64 characters", pattern=r"[^\s]+")
+    return text(
+        NAME_BYTES,
+        form=f"the name of an attribute, at most {NAME_BYTES} characters",
+        pattern=r"[^\s]+",
+        most_bytes=NAME_BYTES,
+    )
 
 
 def event_type() -> Reader[str]:
     """Event types; markers are none."""
-    name = text(128, form="an event type such as order.submitted", pattern=r"[^\s]+")
+    form = "an event type such as order.submitted"
+    name = text(128, form=form, pattern=r"[^\s]+", most_bytes=TEXT_BYTES)
 
     def read(place: Place) -> str | None:
         found = name.read(place)
@@ -91,45 +101,72 @@ def _read_margin(place: Place) -> WrittenMargin | None:
     here = section(place, (ABSOLUTE, RELATIVE))
     if here is None:
         return None
+    absolute, relative = ABSOLUTE.of(here), RELATIVE.of(here)
     if here.has(ABSOLUTE) == here.has(RELATIVE):
         place.fault("must say either `absolute:` or `relative:`")
         return None
-    key = ABSOLUTE if here.has(ABSOLUTE) else RELATIVE
-    size = key.of(here)
-    return None if size is None else WrittenMargin(size, key is RELATIVE)
+    if absolute is not None:
+        return WrittenMargin(absolute, relative=False)
+    return None if relative is None else WrittenMargin(relative, relative=True)
 
 
 def _read_where(place: Place) -> tuple[tuple[str, str], ...] | None:
     if not isinstance(place.node, Fields):
         place.fault(f"must be a mapping of attributes to values, not {place.found()}")
         return None
-    if len(place.node.entries) > WHERE_MAX:
-        place.fault(f"has {len(place.node.entries)} conditions: at most {WHERE_MAX} are allowed")
-        return None
-    value = text(256, form="one attribute value, at most 256 characters")
+    entries = place.node.entries
+    if len(entries) > WHERE_MAX:
+        place.fault(f"has {len(entries)} conditions: at most {WHERE_MAX} are allowed")
     found: list[tuple[str, str]] = []
-    for name, node in place.node.entries.items():
+    for name, node in entries.items():
         here = Place(node, joined(place.path, name), place.faults)
-        if name in EVENT_FIELDS:
-            beside = f": write `{name}:` beside `where:`" if name in ("type", "service") else ""
-            here.fault(f"is a field of the event and no attribute{beside}")
-        elif not name or name.split() != [name] or not name.isprintable():
-            here.fault("is no name of an attribute")
-        elif not isinstance(node, Unreadable) and (said := value.read(here)) is not None:
+        named = _is_attribute(name, here)
+        said = None if isinstance(node, Unreadable) else _VALUE.read(here)
+        if named and said is not None:
             found.append((name, said))
-    return tuple(sorted(found)) if len(found) == len(place.node.entries) else None
+    return tuple(sorted(found)) if len(found) == len(entries) <= WHERE_MAX else None
+
+
+def _is_attribute(name: str, here: Place) -> bool:
+    """Whether a key of `where` names what an event may carry as an attribute."""
+    if name in EVENT_FIELDS:
+        beside = f": write `{name}:` beside `where:`" if name in ("type", "service") else ""
+        here.fault(f"is a field of the event and no attribute{beside}")
+    elif not name or name.split() != [name] or not name.isprintable():
+        here.fault("is no name of an attribute")
+    elif len(name.encode(errors="replace")) > NAME_BYTES:
+        here.fault(
+            f"is longer than the name of an attribute can be, {NAME_BYTES} bytes: no event feeds it"
+        )
+    else:
+        return True
+    return False
+
+
+def _read_attribute(place: Place) -> str | None:
+    """A name by which events may be split."""
+    name = _NAME.read(place)
+    if name is None or name not in EVENT_FIELDS or name in SPLITTING_FIELDS:
+        return name
+    place.fault(f"{name} is a field of the event: only attributes, type and outcome split")
+    return None
+
+
+def _read_set(place: Place) -> tuple[str, ...] | None:
+    """Attributes that split together."""
+    names = _ATTRIBUTES.read(place)
+    if names == ():
+        place.fault("names no attribute: write `segments: []` for the total only")
+        return None
+    for name in sorted({name for name in names or () if (names or ()).count(name) > 1}):
+        place.fault(f"names {name} twice: keep one of the two")
+        names = None
+    return names
 
 
 def _read_segments(place: Place) -> tuple[tuple[str, ...], ...] | None:
     sets = _SEGMENT_SETS.read(place)
-    if sets is None:
-        return None
-    strangers = EVENT_FIELDS.difference(SPLITTING_FIELDS)
-    wrong = sorted({name for names in sets for name in names if name in strangers})
-    if wrong:
-        place.fault(f"{wrong[0]} is a field of the event: only attributes, type and outcome split")
-        return None
-    return in_order(sets)
+    return None if sets is None else in_order(sets)
 
 
 def in_order(sets: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
@@ -148,14 +185,27 @@ def _fineness(name: str) -> tuple[int, str]:
 _SIZE: Final = number(1e-6, 1e12, form="a positive number such as 0.01")
 ABSOLUTE: Final = Key("absolute", _SIZE, "", "In the metric's unit; a proportion's points.")
 RELATIVE: Final = Key("relative", _SIZE, "", "As a share of the baseline; 0.1 is ten percent.")
+_NAME: Final = attribute_name()
+_VALUE: Final = text(
+    TEXT_BYTES,
+    form=f"one attribute value, at most {TEXT_BYTES} bytes long as every text of an event",
+    most_bytes=TEXT_BYTES,
+)
+_ATTRIBUTES: Final = several(
+    Reader(_NAME.form, _read_attribute),
+    most=SEGMENT_WIDTH_MAX,
+    form="one attribute or a list of them",
+)
 _SEGMENT_SETS: Final = several(
-    several(attribute_name(), most=SEGMENT_WIDTH_MAX, form="one attribute or a list of them"),
+    Reader(_ATTRIBUTES.form, _read_set),
     most=SEGMENTS_MAX,
     form="a list of attribute sets such as [[country], [partner, document]]",
 )
 _TYPE_LIST: Final = several(event_type(), most=TYPES_MAX, form="one event type or a list of them")
 _SERVICE_LIST: Final = several(
-    text(128), most=SERVICES_MAX, form="the name of one service or a list of them"
+    text(128, most_bytes=TEXT_BYTES),
+    most=SERVICES_MAX,
+    form="the name of one service or a list of them",
 )
 
 KIND: Final = Key(

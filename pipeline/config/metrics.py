@@ -20,7 +20,6 @@ from analyzers.policy import (
     Measure,
     Metric,
 )
-from pipeline.config.faults import guess
 from pipeline.config.fields import Section
 from pipeline.config.metric_keys import (
     ANSWERED_BY,
@@ -32,6 +31,7 @@ from pipeline.config.metric_keys import (
     MARGIN,
     MEASURE,
     METRIC_KEYS,
+    NAME,
     OVER,
     QUANTUM,
     REASON,
@@ -59,6 +59,9 @@ _MEASURES: Final = {
     Kind.GAUGE: (Measure.VALUE,),
     Kind.RATIO: (Measure.VALUE, Measure.EVENTS),
 }
+_MAY_BE_BLANK: Final = (UNIT, REASON, NAME)
+_NEEDED: Final = "is not in the catalogue, so it needs `kind:` and the `type:` of its events"
+_NO_TYPE: Final = "is missing: say which events feed it, or `type: []` for all of them"
 # Of any event at all these would say nothing: what was asked, or who was put on a side.
 _OF_SOME_TYPE: Final = (Measure.ANSWER, Measure.ASSIGNMENT)
 
@@ -92,19 +95,18 @@ def metric(
     None, with the faults reported, if it cannot be told what is meant. ``known`` are names to
     suggest for a slip of the pen.
     """
-    kind = KIND.of(here) or (given.kind if given else None)
+    _check_blanks(here)
+    said = KIND.of(here)
+    kind = said or (given.kind if given and not here.has(KIND) else None)
     if kind is None:
-        if here.at(KIND) is None:
-            here.place.fault(
-                "is not in the catalogue, so it needs `kind:` and the `type:` of its events"
-                + guess(name, known)
-            )
-        for key in METRIC_KEYS:  # what else is wrong is said at once
-            if key is not KIND:
-                key.of(here)
+        if not here.has(KIND):
+            hint = here.place.hint(name, known)
+            here.place.fault(f"{_NEEDED}{hint}")
+        judge_without_kind(here, given=given)
         return None
     ground = _ground(name, kind, given)
-    measure = _measure(here, kind, ground)
+    measured = _measure(here, kind, ground)
+    measure = measured or ground.measure
     answers = measure is Measure.ANSWER
     margin = _margin(here, kind, ground)
     criticality = _criticality(here, measure, ground)
@@ -131,12 +133,41 @@ def metric(
         named=named,
         reason=REASON.of(here) or ground.reason,
     )
-    _check_events(here, built, given)
-    _check_answers(here, built)
+    if measured is not None:  # of a measure that cannot be it is not known what else it needs
+        _check_events(here, built, given)
+        _check_answers(here, built)
+    _check_worse(here, built, given)
     _check_strangers(here, built)
     _check_margin(here, built)
     _check_cap(here, built)
     return built
+
+
+def judge_without_kind(here: Section, *, given: Metric | None = None) -> None:
+    """Reports what is wrong with a definition whose kind is not known, whatever that may be."""
+    for key in METRIC_KEYS:
+        if key not in (KIND, NAME):
+            key.of(here)
+    measure, criticality = MEASURE.of(here), CRITICALITY.of(here)
+    if criticality is not None and measure is not Measure.ASSIGNMENT:
+        _weight(here, criticality, None)
+    if here.has(KIND) and not here.has(MEASURE) and not _says_what_feeds_it(here, given):
+        here.fault(TYPE, _NO_TYPE)
+    _check_asked(here, frozenset(TYPE.of(here) or ()), ANSWERED_BY.of(here) or "")
+
+
+def _check_blanks(here: Section) -> None:
+    """Faults of empty texts in quotes, which could be meant as a value and be taken as none."""
+    for key in METRIC_KEYS:
+        place = here.at(key)
+        if place is not None and place.blank() and key not in _MAY_BE_BLANK:
+            place.fault("is an empty text: write a value, or drop the key")
+
+
+def _says_what_feeds_it(here: Section, given: Metric | None) -> bool:
+    """Whether it is said which events feed a metric, even if it is said wrongly."""
+    places = [here.at(key) for key in (TYPE, SERVICE, WHERE)]
+    return given is not None or any(p and (not p.empty() or p.blank()) for p in places)
 
 
 def _or(found: T | None, ground: T) -> T:
@@ -184,15 +215,18 @@ def _segments(sets: tuple[tuple[str, ...], ...], measure: Measure) -> tuple[tupl
     return sets
 
 
-def _measure(here: Section, kind: Kind, ground: Metric) -> Measure:
+def _measure(here: Section, kind: Kind, ground: Metric) -> Measure | None:
+    """What an event contributes, None where what is written cannot be."""
     said = MEASURE.of(here)
     if said is None:
-        answers = here.has(ANSWERED_BY) and kind is Kind.PROPORTION and not here.has(MEASURE)
+        if here.has(MEASURE):
+            return None
+        answers = here.has(ANSWERED_BY) and kind is Kind.PROPORTION
         return Measure.ANSWER if answers else ground.measure
     if said not in _MEASURES[kind]:
         fitting = " or ".join(measure.value for measure in _MEASURES[kind])
         here.fault(MEASURE, f"{said.value} does not make a {kind.value}: write {fitting}")
-        return ground.measure
+        return None
     return said
 
 
@@ -217,36 +251,39 @@ def _criticality(here: Section, measure: Measure, ground: Metric) -> Criticality
     return Criticality.WATCH
 
 
-def _weight(here: Section, criticality: Criticality, ground: Metric) -> float | None:
+def _weight(here: Section, criticality: Criticality, ground: Metric | None) -> float | None:
     """The weight beside the criticality's; None for the same, so that digests are equal."""
     said = WEIGHT.of(here)
     if criticality is Criticality.WATCH:
         if said is not None:
             here.fault(WEIGHT, "belongs to metrics that gate, and `watch` never does: drop it")
         return None
-    weight = ground.weight if said is None else said
+    weight = ground.weight if said is None and ground else said
     return None if weight == WEIGHTS[criticality] else weight
 
 
 def _check_events(here: Section, built: Metric, given: Metric | None) -> None:
     """Faults of what feeds the metric."""
     anything = built.measure in (Measure.VALIDITY, Measure.FLOW)
-    said = here.at(TYPE) or here.at(SERVICE) or here.at(WHERE)
-    place = here.at(TYPE)
     if built.measure in _OF_SOME_TYPE:
-        if not built.types and (place is None or not place.elements()):
+        place = here.at(TYPE)
+        if not built.types and (place is None or not (place.elements() or place.blank())):
             here.fault(TYPE, f"names none: `measure: {built.measure.value}` needs its events named")
-    elif given is None and said is None and not anything:
-        here.fault(TYPE, "is missing: say which events feed it, or `type: []` for all of them")
-    habit = HABITS[built.kind]
-    unsaid = here.at(WORSE) is None and (given is None or given.kind is not built.kind)
-    if unsaid and habit.worse is None:
-        kind = built.kind.value
-        here.fault(WORSE, f"is missing: only you know whether a higher or a lower {kind} is harm")
+    elif not anything and not _says_what_feeds_it(here, given):
+        here.fault(TYPE, _NO_TYPE)
     if built.measure is Measure.VALIDITY:
         for place in (here.at(TYPE), here.at(WHERE), here.at(SEGMENTS)):
             if place is not None and place.elements():
                 place.fault("cannot be asked of events that could not be read: drop it")
+
+
+def _check_worse(here: Section, built: Metric, given: Metric | None) -> None:
+    """Faults of the direction that is harm."""
+    place = here.at(WORSE)
+    unsaid = place is None or (place.empty() and not place.blank())
+    if unsaid and HABITS[built.kind].worse is None and (not given or given.kind is not built.kind):
+        kind = built.kind.value
+        here.fault(WORSE, f"is missing: only you know whether a higher or a lower {kind} is harm")
     if built.kind is Kind.PROPORTION and built.worse == "higher":
         here.fault(
             WORSE,
@@ -262,12 +299,17 @@ def _check_answers(here: Section, built: Metric) -> None:
                 here.fault(key, "belongs to a proportion with `measure: answer`: drop it")
         return
     for key, value in ((ANSWERED_BY, built.answered_by), (DEADLINE, built.deadline_s)):
-        if not value and here.at(key) is None:
+        place = here.at(key)
+        if not value and (place is None or (place.empty() and not place.blank())):
             here.fault(key, "is missing: `measure: answer` needs it")
-    if built.answered_by in built.types:
+    _check_asked(here, frozenset(built.types), built.answered_by)
+
+
+def _check_asked(here: Section, types: frozenset[str], answered_by: str) -> None:
+    if answered_by in types:
         here.fault(
             ANSWERED_BY,
-            f"{built.answered_by} is what asks as well: every answer would wait for an answer",
+            f"{answered_by} is what asks as well: every answer would wait for an answer",
         )
 
 
@@ -280,7 +322,8 @@ def _check_strangers(here: Section, built: Metric) -> None:
         here.fault(CAP, f"belongs to amounts, and this is a {kind}: drop it")
     if built.kind is not Kind.RATIO and here.has(OVER):
         here.fault(OVER, f"belongs to ratios, and this is a {kind}: drop it, or say `kind: ratio`")
-    if built.kind is Kind.RATIO and here.at(OVER) is None and not built.over:
+    over = here.at(OVER)
+    if built.kind is Kind.RATIO and not built.over and (over is None or over.empty()):
         here.fault(OVER, "is missing: a ratio needs the metric that it is divided by")
     if built.measure is Measure.ASSIGNMENT:
         for key in (MARGIN, WORSE, EXPOSURE, SEGMENTS):

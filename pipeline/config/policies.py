@@ -7,11 +7,13 @@ alerts, folders) is in ``pipeline.config.settings``.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from analyzers.policy import FixedRule, Limits, Metric, Policy, Service
 from pipeline.config.between_metrics import together
 from pipeline.config.catalogue import catalogue
+from pipeline.config.faults import nearest
 from pipeline.config.fields import (
     Key,
     Place,
@@ -29,8 +31,14 @@ from pipeline.config.fields import (
     text,
     whole,
 )
-from pipeline.config.metric_keys import EVENT_FIELDS, METRIC_KEYS, METRIC_NAME, attribute_name
-from pipeline.config.metrics import metric
+from pipeline.config.metric_keys import (
+    EVENT_FIELDS,
+    KIND,
+    METRIC_KEYS,
+    METRIC_NAME,
+    attribute_name,
+)
+from pipeline.config.metrics import judge_without_kind, metric
 
 # A tick compares every metric in every segment; more metrics than this share the error rate so
 # thinly that nothing small is ever seen.
@@ -277,7 +285,7 @@ def _metrics(top: Section) -> tuple[Metric, ...]:
     named: dict[str, Metric] = {}
     for name, here in sections:
         if not fits(name, 64, METRIC_NAME):
-            here.place.fault("is no name of a metric: a letter, then letters, digits, _ - or .")
+            _judge_misnamed(name, here, known)
             continue
         built = metric(name, here, given=known.get(name), known=known)
         if built is not None:
@@ -288,6 +296,18 @@ def _metrics(top: Section) -> tuple[Metric, ...]:
     kept = [named.get(name, given) for name, given in known.items() if rest or name in named]
     new = [named[name] for name in sorted(named) if name not in known]
     return together((*kept, *new), dict(sections), given=known)
+
+
+def _judge_misnamed(name: str, here: Section, known: Mapping[str, Metric]) -> None:
+    """Reports what is wrong with a metric whose name is none; an empty one is reported already."""
+    near = "" if here.place.faults.full else nearest(name.strip(), known)
+    if name:
+        meant = f"; did you mean {near}?" if near else ""
+        here.place.fault(f"is no name of a metric: a letter, then letters, digits, _ - or .{meant}")
+    if near or here.has(KIND):
+        metric(name, here, given=known.get(near), known=())
+    else:
+        judge_without_kind(here)
 
 
 def _fixed_rule(top: Section) -> FixedRule | None:
@@ -301,11 +321,10 @@ def _services(top: Section) -> dict[str, Service]:
     sections = named_sections(place, SERVICE_KEYS, most=SERVICES_MAX) if place else ()
     found: dict[str, Service] = {}
     for name, here in sections:
-        if not fits(name, 128):
+        if name and not fits(name, 128):  # an empty one is reported already
             here.place.fault("is no name of a service: at most 128 printable characters")
-            continue
         depends_on = tuple(sorted(set(DEPENDS_ON.of(here) or ())))
-        if name in depends_on:
+        if name and name in depends_on:
             here.fault(DEPENDS_ON, "names the service itself: drop it")
         found[name] = Service(
             name=name,

@@ -168,7 +168,7 @@ def test_any_event_may_feed_a_metric_if_that_is_said() -> None:
     ("body", "told"),
     [
         ("margin: 0.1", ": is not in the catalogue, so it needs `kind:` and the `type:`"),
-        ("kind: counter", ".kind: must be one of count, proportion, duration, amount, gauge"),
+        ("kind: counter, type: x", ".kind: must be one of count, proportion, duration"),
         ("kind: count", ".type: is missing: say which events feed it, or `type: []` for all"),
         ("kind: count, typ: x, type: y", ".typ: is no known key; did you mean type?"),
         ("kind: count, type: x, types: y", ".types: says the same as type: keep one"),
@@ -207,7 +207,7 @@ def test_any_event_may_feed_a_metric_if_that_is_said() -> None:
         ("kind: count, type: x, where: {a: [b]}", ".where.a: must be one attribute value"),
         ("kind: count, type: x, where: {a: }", ".where.a: must be one attribute value"),
         ("kind: count, type: x, where: {'a b': c}", "is no name of an attribute"),
-        ("kind: count, type: x, segments: [version]", ".segments: version is a field of the event"),
+        ("kind: count, type: x, segments: [version]", ".segments[0]: version is a field of the"),
         ("kind: count, type: x, segments: {a: b}", ".segments: must be a list of attribute sets"),
         ("kind: count, type: x, segments: [[[a]]]", ".segments[0][0]: must be the name of an"),
         ("kind: count, type: x, segments: [[a, b, c, d, e]]", "has 5 entries: at most 4"),
