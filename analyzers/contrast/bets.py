@@ -24,7 +24,7 @@ FIRST: Final = 0.5
 _GAIN: Final = 230.0
 _LOSS: Final = -700.0
 _LARGE: Final = 1e150
-_LOST: Final = -1e300  # in place of the log of 0, which is less than itself by no number
+_LOST: Final = -1e300  # in place of the log of 0: infinity less infinity is no number
 
 
 class Held:

@@ -73,8 +73,8 @@ class Family(Judged, Protocol):
         """Takes in one stratum for each of the given rows (each row at most once)."""
 
 
-# Rows that are advanced at once: what is computed on the way stays in the processor's cache. Of
-# families that read no buckets so many more.
+# Rows that are advanced at once, so that what is computed on the way stays in the processor's
+# cache; and of families that read no buckets.
 BLOCK: Final = 1024
 WIDE: Final = 2048
 
@@ -104,7 +104,7 @@ def blocks(rows: Ints, strata: Strata, *, wide: bool = False) -> Iterator[tuple[
 
 def run(rows: Rows) -> Rows:
     """The same rows, as a slice where each follows the one before: a view of columns costs nothing,
-    a gather up to 25 ns a row. What is read through it is written by what is stored through it."""
+    a gather up to 25 ns a row. What is read by a slice changes with what is stored later."""
     if isinstance(rows, slice) or not len(rows):
         return rows
     first, count = int(rows[0]), len(rows)
