@@ -73,7 +73,7 @@ class Amounts:
 
     def advance(self, rows: Ints, strata: Strata) -> None:
         """Takes in one stratum for each of the given rows (each row at most once)."""
-        for some, part in blocks(rows, strata, wide=True):
+        for some, part in blocks(rows, strata):
             self._advance(run(some), part)
 
     def _advance(self, rows: Rows, strata: Strata) -> None:

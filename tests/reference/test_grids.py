@@ -228,3 +228,34 @@ def test_an_open_cap_is_taken_from_the_longer_arm_whatever_its_length() -> None:
     made.add(np.full(1, np.nan), np.zeros(1), np.ones(1, np.bool_), np.full(1, QUANTUM))
     made.advance(ONE, ragged([(values[:10], values)], np.ones(1)))
     assert made.cap(ONE)[0] == pytest.approx(CAP_TIMES * 990.0, rel=0.02)
+
+
+def test_a_round_of_more_rows_than_one_block_is_the_same_as_its_parts() -> None:
+    chance = np.random.default_rng(8)
+    k = 5_000
+    sides = [(values[:3], values[3:]) for values in chance.lognormal(1, 1, (k, 6))]
+    whole, parts = Amounts(), Amounts()
+    for made in (whole, parts):
+        made.add(np.full(k, 20.0), np.full(k, 0.1), np.ones(k, np.bool_), np.full(k, QUANTUM))
+    groups = np.split(np.arange(k), 50)
+    for _ in range(3):
+        strata = ragged([sides[at] for at in chance.permutation(k).tolist()], np.ones(k))
+        whole.advance(np.arange(k), strata)
+        edges = np.searchsorted(strata.bin_of, [0, *(rows[-1] + 1 for rows in groups)])
+        for place, rows in enumerate(groups):
+            some = slice(edges[place], edges[place + 1])
+            part = Strata(
+                strata.units[rows], strata.bad[rows], strata.total[rows], strata.share[rows],
+                strata.bin_of[some] - rows[0], strata.bin[some], strata.bin_counts[some],
+            )  # fmt: skip
+            parts.advance(rows, part)
+    assert np.unique(whole.log_safe).size > k / 2
+    assert np.array_equal(whole.log_harm, parts.log_harm)
+    assert np.array_equal(whole.log_safe, parts.log_safe)
+    for mine, other in zip(
+        (whole.told(np.arange(k)).score, whole.told(np.arange(k)).variance),
+        (parts.told(np.arange(k)).score, parts.told(np.arange(k)).variance),
+        strict=True,
+    ):
+        assert (mine != 0.0).any()
+        assert np.array_equal(mine, other)
