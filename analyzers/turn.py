@@ -328,7 +328,7 @@ def _renamed(state: State, sealed: Cells, policy: Policy, frontier: int) -> set[
             continue
         if deployment.started_ns // SLICE_NS >= frontier and deployment.replaces:
             more = shown_before(deployment, deployment.replaces, [sealed], EXPECTED_DAYS)
-            changed = not more <= evidence.expected
+            changed = not more.keys() <= evidence.expected.keys()
         elif deployment.started_ns // SLICE_NS >= frontier:
             changed = _baseline(state, deployment, policy) != known
         else:
@@ -339,8 +339,9 @@ def _renamed(state: State, sealed: Cells, policy: Policy, frontier: int) -> set[
     return names
 
 
-def _baseline(state: State, deployment: Deployment, policy: Policy) -> tuple[str, frozenset[str]]:
-    """The version that a deployment replaces, and the metrics that it showed before."""
+def _baseline(state: State, deployment: Deployment, policy: Policy) -> tuple[str, dict[str, int]]:
+    """The version that a deployment replaces, and the metrics that it showed before, each with its
+    longest pause."""
     version = replaced(deployment, state.sealed, _flow_name(policy))
     return version, shown_before(deployment, version, state.sealed, EXPECTED_DAYS)
 

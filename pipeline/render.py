@@ -192,6 +192,8 @@ def _reasons(reasons: Sequence[Reason]) -> RenderableType:
             )
         )
         parts.append(Text(f"             {_numbers(reason)}", style="dim"))
+        if reason.detail and reason.state != "safe":
+            parts.append(Text(f"             {reason.detail}", style="dim"))
     if len(ordered) > REASONS_SHOWN:
         parts.append(Text(f"  and {len(ordered) - REASONS_SHOWN} more; --format json has them"))
     unseen = [reason.metric for reason in reasons if reason.state == "not_observed"]
@@ -204,7 +206,9 @@ def _role(reason: Reason) -> str:
     """What a reason that holds up no promotion is good for."""
     if reason.gates:
         return ""
-    return "  (indicative)" if reason.indicative else "  (can roll back, holds up nothing)"
+    if reason.indicative:
+        return "  (indicative)"
+    return "  (can roll back, holds up nothing)" if reason.weight > 0 else "  (watched only)"
 
 
 def _numbers(reason: Reason) -> str:

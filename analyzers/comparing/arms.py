@@ -40,23 +40,27 @@ def share_over(deployment: Deployment, shown: Ints) -> Floats:
 
 def shown_before(
     deployment: Deployment, replaces: str, sealed: Iterable[Cells], days: int
-) -> frozenset[str]:
-    """The metrics that the baseline has shown in so many days before a deployment started; as in
-    ``replaced``, no later cell changes the answer."""
+) -> dict[str, int]:
+    """The metrics that the baseline has shown in so many days before a deployment started, each
+    with its longest pause in slices; as in ``replaced``, no later cell changes the answer."""
     start = deployment.started_ns // SLICE_NS
     since = start - days * 24 * 3600 // SLICE_S
-    found: set[str] = set()
+    found: dict[str, list[Ints]] = {}
     for cells in sealed:
         before = (cells.slice < start) & (cells.slice >= since) & (cells.shown <= start)
         before &= cells.count > cells.failures  # questions never answered are no metric shown
-        near = np.unique(cells.of[before])
-        for series in (cells.series[i] for i in near.tolist()):
+        for place in np.unique(cells.of[before]).tolist():
+            series = cells.series[place]
             mine = (series.service, series.environment)
             if mine != (deployment.service, deployment.environment) or series.segment:
                 continue
             if arm_of(series, deployment, replaces) == BASELINE:
-                found.add(series.metric)
-    return frozenset(found)
+                times = cells.slice[before & (cells.of == place)]
+                found.setdefault(series.metric, []).append(times)
+    return {
+        metric: int(np.diff(np.unique(np.concatenate(times))).max(initial=0))
+        for metric, times in found.items()
+    }
 
 
 def replaced(deployment: Deployment, sealed: Iterable[Cells], flow: str) -> str:

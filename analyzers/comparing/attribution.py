@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.comparing.arms import NEITHER, Key, arm_of, share_over
+from analyzers.comparing.arms import CANARY, NEITHER, Key, arm_of, share_over
 from analyzers.comparing.names import Heard, Known, Names
 from analyzers.facts import SLICE_NS, SLICE_S, Bools, Floats, Ints
 from analyzers.folding.cells import Cells, Series
@@ -121,6 +121,7 @@ class Attribution:
         self._named = {
             name for metric in policy.metrics for name in (*metric.types, metric.exposure)
         }
+        self.canary_since: int | None = None  # first slice in which the canary showed anything
         self._begin_names(Known())
 
     def ask_again(self) -> None:
@@ -133,8 +134,9 @@ class Attribution:
         self._row_of = np.empty(0, np.int64)
         self._parts = np.empty((0, 4), np.int64)  # key, role, arm, first slice that counts
         self._quantum = np.empty(0)  # of its values in the unit; 0 where its events are counted
+        self._silence = np.empty(0, np.bool_)  # whether it is about an arm that goes silent
         self._edges = np.zeros(1, np.int64)  # where the parts of each series begin
-        self._flows = np.empty(0, np.bool_)
+        self._flows = np.empty(0, np.int64)  # whose arm's flow each series is
 
     def _learn(self, known: Known) -> None:
         """What the series of this service are that have come since."""
@@ -154,24 +156,35 @@ class Attribution:
         self._row_of = np.concatenate([self._row_of, more])
         self._parts = np.concatenate([self._parts, np.array(told, np.int64).reshape(-1, 4)])
         self._quantum = np.append(self._quantum, [part.quantum for part in parts])
+        silence = [self._metrics[part.key[0]].measure is Measure.FLOW for part in parts]
+        self._silence = np.append(self._silence, np.array(silence, np.bool_))
         edges = self._edges[-1] + np.cumsum([len(some) for some in found])
         self._edges = np.concatenate([self._edges, edges])
-        self._flows = np.append(self._flows, [self._shows_flow(series) for series in fresh])
+        self._flows = np.append(self._flows, [self._flow_of(series) for series in fresh])
 
-    def _shows_flow(self, series: Series) -> bool:
+    def _flow_of(self, series: Series) -> int:
+        """The arm whose flow a series is, whatever its events are; NEITHER of all others."""
         metric = self._metrics.get(series.metric)
         if metric is None or metric.measure is not Measure.FLOW or series.segment:
-            return False
-        return arm_of(series, self._deployment, self._replaces) != NEITHER
+            return NEITHER
+        return arm_of(series, self._deployment, self._replaces)
 
     def flowed(self, cells: Cells, heard: Heard) -> Ints:
         """The slices, ascending, in which either arm showed anything at all of this release."""
         self._learn(heard.known)
-        mine = np.zeros(len(cells.series), np.bool_)
-        mine[heard.places] = self._flows[heard.numbers]
-        rows = mine[cells.of] & (cells.slice >= self._deployment.started_ns // SLICE_NS)
-        rows &= cells.slice <= self._until
-        return np.unique(cells.shown[rows])
+        return np.unique(cells.shown[self._flowing(cells, heard) != NEITHER])
+
+    def _flowing(self, cells: Cells, heard: Heard) -> Ints:
+        """Whose arm's flow each cell is while the release runs."""
+        arm = np.full(len(cells.series), NEITHER)
+        arm[heard.places] = self._flows[heard.numbers]
+        inside = cells.slice >= self._deployment.started_ns // SLICE_NS
+        return np.where(inside & (cells.slice <= self._until), arm[cells.of], NEITHER)
+
+    def _note_canary(self, cells: Cells, heard: Heard) -> None:
+        if self.canary_since is None:
+            shown = cells.shown[self._flowing(cells, heard) == CANARY]
+            self.canary_since = int(shown.min()) if len(shown) else None
 
     @property
     def _until(self) -> int:
@@ -185,12 +198,16 @@ class Attribution:
         gives the comparisons' rows for keys in order, making new ones; those beyond the limit of
         segments are asked for as well, and are -1."""
         self._learn(heard.known)
+        self._note_canary(cells, heard)
         begin = self._edges[heard.numbers]
         many = self._edges[heard.numbers + 1] - begin
         place, part = np.repeat(heard.places, many), _spans(begin, many)
         at, joined = _join(cells.of, place)
         of_part = part[joined]
         kept = (cells.slice[at] >= self._parts[of_part, 3]) & (cells.slice[at] <= self._until)
+        # Who has never been there has not gone silent: its traffic may begin late.
+        since = np.iinfo(np.int64).max if self.canary_since is None else self.canary_since
+        kept &= ~self._silence[of_part] | (cells.shown[at] >= since)
         at, of_part = at[kept], of_part[kept]
         if not len(at):
             return None

@@ -83,6 +83,8 @@ class Comparisons:
         self.seen = np.zeros((0, 2))  # units of both arms in all slices, whatever they tell
         self.first_seen = np.zeros(0, np.int64)  # first slice in which anything was shown
         self.baseline_first = np.zeros(0, np.int64)  # and by the baseline
+        self.last_seen = np.zeros((0, 2), np.int64)  # last slice in which each arm showed anything
+        self.longest_pause = np.zeros((0, 2), np.int64)  # between such slices, in slices
         self.units = np.zeros((0, 2))  # of closed strata
         self.bad = np.zeros((0, 2))
         self.total = np.zeros((0, 2))
@@ -110,6 +112,9 @@ class Comparisons:
         self.metrics += metrics
         for name in ("first_seen", "baseline_first"):
             setattr(self, name, np.concatenate([getattr(self, name), np.full(k, NEVER)]))
+        for name in ("last_seen", "longest_pause"):
+            zeros = np.zeros((k, 2), np.int64)
+            setattr(self, name, np.concatenate([getattr(self, name), zeros]))
         for name in ("seen", "units", "bad", "total"):
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros((k, 2))]))
         for name in ("log_harm", "log_safe", "log_harm_max", "log_safe_top"):
@@ -200,6 +205,20 @@ class Comparisons:
         any_arm, baseline = there.any(axis=1), there[:, BASELINE]
         np.minimum.at(self.first_seen, block.of[any_arm], block.shown[any_arm])
         np.minimum.at(self.baseline_first, block.of[baseline], block.shown[baseline])
+        for arm in (BASELINE, CANARY):
+            self._note_pauses(block.of[there[:, arm]], block.shown[there[:, arm]], arm)
+
+    def _note_pauses(self, of: Ints, shown: Ints, arm: int) -> None:
+        """How long an arm has paused: ``of`` and ``shown`` in order, where it shows anything."""
+        if not len(of):
+            return
+        first = np.append(True, of[1:] != of[:-1])
+        before = np.append(0, shown[:-1])
+        before[first] = self.last_seen[of[first], arm]
+        pause = np.where(before > 0, shown - before, 0)
+        np.maximum.at(self.longest_pause[:, arm], of, pause)
+        last = np.append(first[1:], True)
+        self.last_seen[of[last], arm] = shown[last]
 
     def _strata(self, block: Block) -> tuple[_Strata, Ints]:
         """The strata that close in a block, and for each of its rows which of them it is part of,

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from analyzers.comparing.arms import Key
+from analyzers.comparing.arms import BASELINE, CANARY, Key
 from analyzers.comparing.attribution import Attribution, Shares, block
 from analyzers.comparing.budget import Budget
 from analyzers.comparing.comparison import Comparison
@@ -33,6 +33,9 @@ from analyzers.times import epoch_ns
 
 # A metric that the baseline has shown in so many days before the start is waited for.
 EXPECTED_DAYS: Final = 7
+# What is quiet for twice its longest pause so far has stopped; not before ten minutes, because a
+# few events do not tell what their longest pause is.
+_QUIET_MIN_SLICES: Final = 60
 _LOG_MAX: Final = 690.0  # exp of more overflows a float
 
 
@@ -55,7 +58,7 @@ class Evidence:
         deployment: Deployment,
         replaces: str,
         policy: Policy,
-        expected: frozenset[str] = frozenset(),
+        expected: Mapping[str, int] = MappingProxyType({}),
         *,
         table: Comparisons | None = None,
         past: Mapping[Key, Floats] = MappingProxyType({}),
@@ -63,7 +66,8 @@ class Evidence:
         self.deployment = deployment
         self.replaces = replaces
         self.policy = policy
-        self.expected = expected  # metrics that the baseline has shown before the start
+        # Metrics that the baseline has shown before the start, with their longest pause in slices.
+        self.expected = expected
         self.past = past  # coefficients of the baseline's gauges before the start
         self.table = table if table is not None else Comparisons()
         self.comparisons: dict[Key, Comparison] = {}
@@ -176,6 +180,34 @@ class Evidence:
         self._row = new[self._row]
         self._attribution.ask_again()
 
+    # --- what has come -----------------------------------------------------------------------
+
+    @property
+    def canary_seen(self) -> bool:
+        """Whether the canary has shown anything since the start."""
+        since = self._attribution.canary_since
+        return since is not None or any(one.seen[CANARY] for one in self.comparisons.values())
+
+    @property
+    def judged_from(self) -> int:
+        """The first slice that is judged: the release has baked."""
+        return self.deployment.started_ns // SLICE_NS + self.policy.bake_s // SLICE_S
+
+    def silent(self, key: Key, at: int) -> dict[int, int]:
+        """The arms that a comparison has shown but shows no more as of a slice, for twice their
+        longest pause so far, with the last slice of each. An arm may pause as long as the baseline
+        did before the start."""
+        one = self.comparisons[key]
+        last, pauses = (
+            column[one.row].tolist() for column in (self.table.last_seen, self.table.longest_pause)
+        )
+        usual = self.expected.get(key[0], 0)
+        return {
+            arm: last[arm]
+            for arm in (BASELINE, CANARY)
+            if last[arm] and at - last[arm] > patience(max(pauses[arm], usual))
+        }
+
     # --- status ---------------------------------------------------------------------------
 
     @property
@@ -287,6 +319,11 @@ def advance(judged: Sequence[Evidence], table: Comparisons, cells: Cells) -> Non
         chosen = order[edges[number] : edges[number + 1]]
         if len(chosen) or number in appeared_of:
             evidence.follow(closed.where(chosen), appeared_of.get(number, ()))
+
+
+def patience(pause: int) -> int:
+    """How many slices of silence say that something has stopped which so far paused so long."""
+    return max(_QUIET_MIN_SLICES, 2 * pause)
 
 
 def may_gate(metric: Metric) -> bool:

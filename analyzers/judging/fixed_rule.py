@@ -9,25 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from analyzers.judging.verdict import FixedRuleVerdict, Reason
-from analyzers.policy import FixedRule, Policy
+from analyzers.policy import Criticality, FixedRule, Policy
 
 
 def fixed_rule(reasons: Iterable[Reason], policy: Policy) -> FixedRuleVerdict | None:
     """What the policy's fixed rule says at this look; None where the policy does not ask.
 
-    Degraded if any gating total with ``min_events`` in both arms is estimated beyond its margin,
-    healthy if all have them and none is, else inconclusive. Nothing is remembered.
+    Degraded if any total that gates, or would if it could be judged, with ``min_events`` in both
+    arms is estimated beyond its margin, healthy if all have them and none is, else inconclusive.
+    Nothing is remembered.
     """
     rule = policy.fixed_rule
     if rule is None:
         return None
-    gating = [reason for reason in reasons if reason.gates and not reason.segment]
+    gating = [one for one in reasons if not one.segment and _looked_at(one, policy)]
     enough = [reason for reason in gating if _enough(reason, rule)]
     crossed = sorted(reason.metric for reason in enough if _beyond(reason, policy))
     if crossed:
         return FixedRuleVerdict("degraded", crossed)
     healthy = bool(gating) and len(enough) == len(gating)
     return FixedRuleVerdict("healthy" if healthy else "inconclusive", [])
+
+
+def _looked_at(reason: Reason, policy: Policy) -> bool:
+    """A threshold gate does not know what cannot be judged."""
+    if reason.indicative:
+        return policy.metric(reason.metric).criticality is not Criticality.WATCH
+    return reason.gates
 
 
 def _enough(reason: Reason, rule: FixedRule) -> bool:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 from analyzers.comparing.arms import BASELINE, CANARY, Key
 from analyzers.comparing.comparison import RELATIVE, Comparison
 from analyzers.facts import NS_PER_S, SLICE_NS, SLICE_S
-from analyzers.judging.evidence import Evidence
+from analyzers.judging.evidence import Evidence, patience
 from analyzers.judging.fixed_rule import fixed_rule
 from analyzers.judging.reasons import peak, reasons, worst
 from analyzers.judging.verdict import Action, Design, Status, Suspect, Verdict
-from analyzers.policy import Kind
+from analyzers.policy import Criticality, Kind
 from analyzers.timeline import Deployment
 from analyzers.times import rfc3339
 
-# A stream that is quiet for twice its longest pause so far has stopped; half an hour at least,
-# because one minute of silence means nothing at forty orders a day.
-_QUIET_MIN_SLICES: Final = 180
 _CARRIERS: Final = 3  # segments that are named in words
 _LARGEST: Final = 1e300  # JSON has no infinity
 _SCORES: Final[dict[Action, int]] = {"promote": 100, "rollback": 0, "wait": 50, "hold": 50}
@@ -29,7 +26,7 @@ def judge(evidence: Evidence, *, as_of_ns: int, complete: bool = False) -> Verdi
     d, policy = evidence.deployment, evidence.policy
     at = min(as_of_ns, d.ended_ns or as_of_ns) // SLICE_NS
     service = policy.service(d.service)
-    status, why = _status(evidence, at)
+    status, why, since = _status(evidence, at)
     open_watch = d.ended_ns is None and as_of_ns < d.started_ns + policy.watch_s * NS_PER_S
     indicative = _design(evidence) == "history"
     action = _action(status, open_watch=open_watch, gagged=indicative or policy.mode == "observe")
@@ -48,7 +45,7 @@ def judge(evidence: Evidence, *, as_of_ns: int, complete: bool = False) -> Verdi
         action=action,
         indicative=indicative,
         as_of=rfc3339(as_of_ns),
-        since=_since(evidence, status) or rfc3339(min(as_of_ns, d.started_ns)),
+        since=since or _since(evidence, status) or rfc3339(min(as_of_ns, d.started_ns)),
         decided_at=decided if status in ("healthy", "degraded") else None,
         first_degraded_at=first,
         score=_SCORES[action],
@@ -109,61 +106,111 @@ def _action(status: Status, *, open_watch: bool, gagged: bool) -> Action:
     return "wait" if open_watch or gagged else "hold"
 
 
-def _status(evidence: Evidence, at: int) -> tuple[Status, str]:
-    """The status and the sentence that says why."""
+class _Said(NamedTuple):
+    """A status, the sentences that say why, and since when where evidence does not tell."""
+
+    status: Status
+    why: str
+    since: str | None = None
+
+
+def _status(evidence: Evidence, at: int) -> _Said:
+    """What is said of a deployment as of a slice."""
     d = evidence.deployment
     if d.strategy == "ring":
-        return "inconclusive", (
-            "A ring is compared with untouched peers, which is not built yet: judge it by hand."
+        return _Said(
+            "inconclusive",
+            "A ring is compared with untouched peers, which is not built yet: judge it by hand.",
         )
     told = evidence.changes[-1].status if evidence.changes else "inconclusive"
     if told == "degraded":
-        return "degraded", _blame(evidence)
-    missing = _missing(evidence)
+        return _Said("degraded", _blame(evidence))
+    missing = _missing(evidence, at)
     if missing is not None:
         return missing
     if evidence.mismatch is not None:
-        return "inconclusive", _mismatch(evidence)
-    held = told == "healthy" and (at + 1) * SLICE_S >= evidence.watch_end_s
-    if d.ended_ns is None and not held and _stopped(evidence, at):
+        return _Said("inconclusive", _mismatch(evidence))
+    healthy = told == "healthy"
+    # What falls silent once the watch has ended healthy takes nothing back.
+    until = min(at, evidence.watch_end_s // SLICE_S - 1) if healthy else at
+    silent = _silent(evidence, until, healthy=healthy) if d.ended_ns is None else None
+    return silent or _progress(evidence, at, healthy=healthy)
+
+
+def _silent(evidence: Evidence, at: int, *, healthy: bool) -> _Said | None:
+    """What is said once an arm shows no more of what must be shown; None while both do."""
+    before = " Until then it was healthy." if healthy else ""
+    if evidence.last_at is not None and at - evidence.last_at > patience(evidence.gap_max):
         since = _slice_end(evidence.last_at)
-        return "inconclusive", f"All traffic has stopped since {since}: silence is not health."
-    return _progress(evidence, at, healthy=told == "healthy")
-
-
-def _progress(evidence: Evidence, at: int, *, healthy: bool) -> tuple[Status, str]:
-    """What is said of gating metrics that are all safe, or not all yet."""
-    gating = evidence.gating(at)
-    if healthy:
-        many = f"All {len(gating)} gating metrics are" if len(gating) > 1 else "Its metric is"
-        return "healthy", f"{many} shown to be no worse than the margin."
-    if not gating:
-        return "inconclusive", "No metric that may gate is shown by the baseline yet."
-    left = [key[0] for key in gating if not evidence.safe(key)] + evidence.missing(at)
-    return "inconclusive", f"Not yet decided: {', '.join(left)}."
-
-
-def _missing(evidence: Evidence) -> tuple[Status, str] | None:
-    """What is said while an arm has not shown anything; None when both have."""
-    d = evidence.deployment
-    baseline, canary = (
-        any(c.seen[arm] for c in evidence.comparisons.values()) for arm in (BASELINE, CANARY)
-    )
-    if not canary:
-        other = "its baseline flows" if baseline else "its baseline has not either"
-        return "no_data", f"No event of {d.service} {d.version} has come yet; {other}."
-    if not baseline:
-        name = evidence.replaces or "the old version"
-        return "inconclusive", (
-            f"No event of the baseline ({name}) has come since the start: nothing to compare with."
-        )
+        why = f"All traffic has stopped since {since}: silence is not health.{before}"
+        return _Said("inconclusive", why, since)
+    for key in evidence.gating(at):
+        last = evidence.silent(key, at)
+        if last:
+            since = _slice_end(max(last.values()))
+            return _Said("inconclusive", f"{_gone(evidence, key, set(last), since)}{before}", since)
     return None
 
 
-def _stopped(evidence: Evidence, at: int) -> bool:
-    if evidence.last_at is None:
-        return False
-    return at - evidence.last_at > max(_QUIET_MIN_SLICES, 2 * evidence.gap_max)
+def _gone(evidence: Evidence, key: Key, arms: set[int], since: str | None) -> str:
+    if arms == {BASELINE}:
+        name = evidence.replaces or "the old version"
+        return (
+            f"The baseline ({name}) has shown no {key[0]} since {since}: there is nothing to "
+            "compare with."
+        )
+    if arms == {CANARY}:
+        return f"The canary has shown no {key[0]} since {since}, while the baseline does."
+    return f"Neither side has shown any {key[0]} since {since}: silence is not health."
+
+
+def _progress(evidence: Evidence, at: int, *, healthy: bool) -> _Said:
+    """What is said of gating metrics that are all safe, or not all yet."""
+    gating, aside = evidence.gating(at), _indicated(evidence)
+    if healthy:
+        many = f"All {len(gating)} gating metrics are" if len(gating) > 1 else "Its metric is"
+        return _Said("healthy", f"{many} shown to be no worse than the margin.{aside}")
+    if not gating:
+        return _Said(
+            "inconclusive", f"No metric that may gate is shown by the baseline yet.{aside}"
+        )
+    left = [key[0] for key in gating if not evidence.safe(key)] + evidence.missing(at)
+    return _Said("inconclusive", f"Not yet decided: {', '.join(left)}.{aside}")
+
+
+def _indicated(evidence: Evidence) -> str:
+    """What would be harm if it could be judged: nobody should have to find it in a table."""
+    level = -math.log(evidence.policy.error_rate)
+    found = [
+        f"{key[0]} {_in_words(one, float(one.effects(level).effect[0]))}"
+        for key, one in sorted(evidence.comparisons.items())
+        if not key[1]
+        and one.indicative
+        and not one.silence
+        and one.metric.criticality is not Criticality.WATCH
+        and one.log_harm >= level
+    ]
+    return f" Only indicative, and not judged, but look at it: {', '.join(found)}." if found else ""
+
+
+def _missing(evidence: Evidence, at: int) -> _Said | None:
+    """What is said while an arm has not shown anything, or nothing counts yet; else None."""
+    d = evidence.deployment
+    baseline = any(c.seen[BASELINE] for c in evidence.comparisons.values())
+    if not evidence.canary_seen:
+        flows = baseline or evidence.last_at is not None
+        other = "its baseline flows" if flows else "its baseline has not either"
+        return _Said("no_data", f"No event of {d.service} {d.version} has come yet; {other}.")
+    if at < evidence.judged_from:
+        until = rfc3339(evidence.judged_from * SLICE_NS)
+        return _Said("inconclusive", f"It is baking: nothing is judged before {until}.")
+    if not baseline:
+        name = evidence.replaces or "the old version"
+        return _Said(
+            "inconclusive",
+            f"No event of the baseline ({name}) has come since the start: nothing to compare with.",
+        )
+    return None
 
 
 def _mismatch(evidence: Evidence) -> str:
@@ -189,6 +236,18 @@ def _blame(evidence: Evidence) -> str:
     return (
         f"{key[0]}{where}: {_in_words(comparison, effect)} against the "
         f"baseline, worse than its margin of {_margin(comparison)}{_carriers(evidence, key)}."
+        f"{_faded(evidence)}"
+    )
+
+
+def _faded(evidence: Evidence) -> str:
+    """That the evidence was stronger than it is now: a finding is never taken back."""
+    if evidence.e_value * evidence.policy.error_rate >= 1.0:
+        return ""
+    return (
+        f" That was shown at {_slice_end(evidence.degraded_at)}; what has come since speaks "
+        f"against it (evidence {evidence.e_value:.2g} of {1.0 / evidence.policy.error_rate:g} "
+        "needed), but a finding is not taken back."
     )
 
 

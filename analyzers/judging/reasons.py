@@ -16,6 +16,7 @@ from analyzers.judging.evidence import Evidence
 from analyzers.judging.outlook import impact, needed
 from analyzers.judging.verdict import Reason, State
 from analyzers.policy import Criticality, Kind, Measure, Metric
+from analyzers.times import rfc3339
 
 _LARGEST: Final = 1e300  # JSON has no infinity
 _WORST_SEGMENTS: Final = 5
@@ -41,7 +42,7 @@ def reasons(evidence: Evidence, at: int) -> list[Reason]:
     found: list[tuple[int, Reason]] = []
     spare = _WORST_SEGMENTS
     for key in ranked:
-        state = _state(evidence, key, top)
+        state = _state(evidence, key, top, at)
         comparison = evidence.comparisons[key]
         if comparison.metric.measure is Measure.ASSIGNMENT:
             if key == evidence.mismatch:
@@ -69,7 +70,7 @@ def _concerns(evidence: Evidence, metric: Metric) -> bool:
     return not metric.services or evidence.deployment.service in metric.services
 
 
-def _state(evidence: Evidence, key: Key, top: Key | None) -> State:
+def _state(evidence: Evidence, key: Key, top: Key | None, at: int) -> State:
     alone = peak(evidence, key) >= evidence.harm_threshold(key)
     if evidence.degraded_at is not None and (key == top or alone):
         return "degraded"
@@ -78,7 +79,7 @@ def _state(evidence: Evidence, key: Key, top: Key | None) -> State:
         return "undecided"
     if not comparison.shown:
         return "not_observed"
-    if not comparison.seen.all():
+    if not comparison.seen.all() or (not key[1] and evidence.silent(key, at)):
         return "no_data"
     return "safe" if evidence.safe(key) else "undecided"
 
@@ -122,7 +123,8 @@ def _reason(evidence: Evidence, key: Key, at: int, state: State) -> Reason:
         needed=needed(evidence, key, at) if state == "undecided" else None,
         detectable=_detectable(evidence, key, base),
         impact=impact(comparison, effect, low, high) if state == "degraded" else None,
-        detail=_detail(comparison, state),
+        weight=evidence.weights.get(key, 0.0),
+        detail=_detail(evidence, key, state, at),
     )
 
 
@@ -153,12 +155,17 @@ def _blank(metric: Metric, segment: Segment, state: State) -> Reason:
     )
 
 
-def _detail(comparison: Comparison, state: State) -> str:
+def _detail(evidence: Evidence, key: Key, state: State, at: int) -> str:
+    comparison = evidence.comparisons[key]
     if not comparison.shown:
         return "no answer has ever come, to either side: are they sent to us?"
-    if state == "no_data":
-        arm = "baseline" if not comparison.seen[0] else "canary"
+    if state == "no_data" and not comparison.seen.all():
+        arm = "baseline" if not comparison.seen[BASELINE] else "canary"
         return f"nothing from the {arm} yet"
+    if state == "no_data":
+        last = evidence.silent(key, at)
+        arm = "either side" if len(last) > 1 else "the canary" if CANARY in last else "the baseline"
+        return f"nothing from {arm} since {rfc3339((max(last.values()) + 1) * SLICE_NS)}"
     if comparison.metric.kind is Kind.COUNT and comparison.indicative:
         return "indicative: a count needs exposure events, a declared share alone is not enough"
     if comparison.metric.kind is Kind.GAUGE and comparison.indicative:
@@ -176,6 +183,7 @@ def _silence(evidence: Evidence, key: Key, _: int, state: State) -> Reason:
         p_value=_p_value(comparison.log_harm_max),
         n_baseline=baseline,
         n_canary=canary,
+        weight=evidence.weights.get(key, 0.0),
         detail=f"canary seen in {canary} slices, baseline in {baseline}",
     )
 

@@ -38,7 +38,8 @@ class Impact(msgspec.Struct, frozen=True):
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
     """What one metric in one segment says. Numbers are in the metric's unit; None is unknown.
 
-    ``detectable`` is the smallest harm that would be found now; ``impact`` what a harm has cost.
+    ``detectable`` is the smallest harm that would be found now; ``impact`` what a harm has cost;
+    ``weight`` its part of the budget of false alarms, 0 where it can roll nothing back.
     """
 
     metric: str
@@ -64,6 +65,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     needed: Needed | None
     detectable: float | None = None
     impact: Impact | None = None
+    weight: float = 0.0
     detail: str = ""
 
 

@@ -127,9 +127,16 @@ def test_what_is_shown_later_never_changes_what_a_release_replaces() -> None:
 def test_what_the_baseline_has_shown_in_the_days_before_is_known() -> None:
     deployment = deployment_of(started(2 * 24 * HOUR))
     known = [seen(OLD, [24 * HOUR])]
-    assert shown_before(deployment, OLD, known, 7) == {"success", "flow"}
-    assert shown_before(deployment, OLD, known, 1) == {"success", "flow"}
-    assert shown_before(deployment, OLD, [seen(OLD, [23 * HOUR])], 1) == frozenset()
-    assert shown_before(deployment, OLD, [seen(NEW, [24 * HOUR])], 7) == frozenset()
+    assert shown_before(deployment, OLD, known, 7) == {"success": 0, "flow": 0}
+    assert shown_before(deployment, OLD, known, 1) == {"success": 0, "flow": 0}
+    assert shown_before(deployment, OLD, [seen(OLD, [23 * HOUR])], 1) == {}
+    assert shown_before(deployment, OLD, [seen(NEW, [24 * HOUR])], 7) == {}
     later = seen(OLD, [24 * HOUR], open_from=BEGIN_SLICE + 3 * 24 * 360)
-    assert shown_before(deployment, OLD, [later], 7) == frozenset()
+    assert shown_before(deployment, OLD, [later], 7) == {}
+
+
+def test_the_longest_pause_before_a_release_is_known_however_cells_are_cut() -> None:
+    deployment = deployment_of(started(2 * 24 * HOUR))
+    cells = seen(OLD, [24 * HOUR, 25 * HOUR, 31 * HOUR, 32 * HOUR])
+    for parts in ([cells], list(cells.split(BEGIN_SLICE + 28 * 360))):
+        assert shown_before(deployment, OLD, parts, 7)["success"] == 6 * 360

@@ -291,7 +291,7 @@ def test_what_the_baseline_showed_before_the_start_is_waited_for() -> None:
     policy = policy_of(success(), OTHER)
     cells = folded(policy, BUSY)
     assert evidence_of(cells, policy).changes[-1].status == "healthy"
-    waiting = Evidence(deployment_of(started()), OLD, policy, frozenset({"other"}))
+    waiting = Evidence(deployment_of(started()), OLD, policy, {"other": 0})
     waiting.advance(cells)
     assert waiting.changes[-1].status == "inconclusive"
     assert waiting.missing(BEGIN_SLICE + 200) == ["other"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -56,11 +58,16 @@ def both(
 
 
 def judged(
-    facts: Facts, policy: Policy = POLICY, *markers: Marker, as_of_s: float = 600.0
+    facts: Facts,
+    policy: Policy = POLICY,
+    *markers: Marker,
+    as_of_s: float = 600.0,
+    expected: Mapping[str, int] = MappingProxyType({}),
 ) -> Verdict:
     deployment = timeline(markers or (started(),)).deployments[0]
-    evidence = Evidence(deployment, OLD, policy)
-    evidence.advance(fold(facts, (), policy, open_from=0))
+    evidence = Evidence(deployment, OLD, policy, expected)
+    come = facts.take(facts.time_ns < at_ns(as_of_s))
+    evidence.advance(fold(come, (), policy, open_from=0))
     return judge(evidence, as_of_ns=at_ns(as_of_s))
 
 
@@ -123,7 +130,7 @@ def test_degraded_verdicts_keep_their_action_after_the_watch_and_the_end() -> No
 
 
 @pytest.mark.parametrize(
-    ("as_of_s", "action"), [(0.0, "wait"), (3_599.0, "wait"), (3_600.0, "hold"), (9e6, "hold")]
+    ("as_of_s", "action"), [(600.0, "wait"), (3_599.0, "wait"), (3_600.0, "hold"), (9e6, "hold")]
 )
 def test_what_is_undecided_waits_while_the_watch_is_open_and_holds_after(
     as_of_s: float, action: str
@@ -189,12 +196,14 @@ def test_a_stop_of_all_traffic_turns_healthy_into_inconclusive() -> None:
         daemon.take(inbox)
     daemon.wait(650.0)
     assert daemon.verdict().verdict == "healthy"
-    daemon.wait(600.0 + 1_800.0)
+    daemon.wait(600.0 + 600.0)
     assert daemon.verdict().verdict == "healthy"
-    daemon.wait(600.0 + 1_900.0)
+    daemon.wait(600.0 + 700.0)
     assert (daemon.verdict().verdict, daemon.verdict().action) == ("inconclusive", "wait")
     assert "All traffic has stopped since 2026-05-21T00:10:00.000Z" in daemon.verdict().why
-    back = facts_of([2_600.0], version=NEW, ids=[10**7])
+    assert "Until then it was healthy." in daemon.verdict().why
+    assert daemon.verdict().since == "2026-05-21T00:10:00.000Z"
+    back = facts_of([2_600.0, 2_601.0], version=[OLD, NEW], ids=[10**7, 10**7 + 1])
     daemon.hear(facts=back)
     daemon.wait(2_700.0)
     assert daemon.verdict().verdict == "healthy"
@@ -202,9 +211,76 @@ def test_a_stop_of_all_traffic_turns_healthy_into_inconclusive() -> None:
 
 def test_a_pause_like_those_before_is_no_stop() -> None:
     slow = replace(POLICY, watch_s=10**7)
-    paused = concat([GOOD, facts_of([4_600.0], version=OLD, ids=[10**7])])  # after 4,000 s
+    back = facts_of([4_600.0] * 2, version=[OLD, NEW], ids=[10**7, 10**7 + 1])
+    paused = concat([GOOD, back])  # after 4,000 s
     assert judged(paused, slow, as_of_s=4_600.0 + 7_900.0).verdict == "healthy"
     assert judged(paused, slow, as_of_s=4_600.0 + 8_200.0).verdict == "inconclusive"
+
+
+def orders(begin_s: float, end_s: float, version: str, *, bad: float = 0.0) -> Facts:
+    """An order every two seconds."""
+    times = np.arange(begin_s, end_s, 2.0)
+    ids = np.arange(len(times)) + int(begin_s * 10**6) + (10**12 if version == NEW else 0)
+    outcome = np.where(np.arange(len(times)) < bad * len(times), "rejected", "ok").tolist()
+    return facts_of(times, version=version, ids=ids, outcome=outcome)
+
+
+def test_health_does_not_outlive_its_control() -> None:
+    alone = concat([GOOD, orders(600.0, 3_000.0, NEW, bad=1.0)])
+    verdict = judged(alone, POLICY, as_of_s=1_100.0)
+    assert verdict.verdict == "healthy"
+    verdict = judged(alone, POLICY, as_of_s=3_000.0)
+    assert (verdict.verdict, verdict.action) == ("inconclusive", "wait")
+    assert f"The baseline ({OLD}) has shown no success since 2026-05-21T00:10:00.000Z" in verdict.why
+    said = reason(verdict, "success")
+    assert (said.state, said.needed) == ("no_data", None)
+    assert said.detail == "nothing from the baseline since 2026-05-21T00:10:00.000Z"
+
+
+def test_a_rollout_that_was_finished_keeps_what_was_found_while_it_could_be_compared() -> None:
+    everything = concat([GOOD, orders(600.0, 3_000.0, NEW)])
+    verdict = judged(everything, POLICY, started(), finished(2_900.0), as_of_s=3_000.0)
+    assert verdict.verdict == "healthy"
+
+
+def test_a_metric_that_ends_on_both_sides_is_no_longer_safe() -> None:
+    calls = replace(success(types=("api.called",)), name="calls")
+    policy = replace(policy_of(success(), calls, flow()), watch_s=10**6)
+    facts = concat([
+        both(4_000),
+        *(
+            facts_of(np.arange(0.0, 4_000.0, 0.5), types="api.called", version=version,
+                     ids=np.arange(8_000) + number * 10**9)
+            for number, version in ((1, OLD), (2, NEW))
+        ),
+    ])  # fmt: skip
+    assert judged(facts, policy, as_of_s=700.0).verdict == "healthy"
+    verdict = judged(facts, policy, as_of_s=4_000.0)
+    assert verdict.verdict == "inconclusive"
+    assert "Neither side has shown any success since" in verdict.why
+    assert reason(verdict, "success").state == "no_data"
+
+
+def test_a_pause_as_long_as_the_baselines_before_the_start_is_no_silence() -> None:
+    facts = concat([GOOD, orders(600.0, 3_000.0, NEW)])
+    usual = {"success": 120}
+    assert judged(facts, POLICY, as_of_s=2_900.0, expected=usual).verdict == "healthy"
+    assert judged(facts, POLICY, as_of_s=3_100.0, expected=usual).verdict == "inconclusive"
+
+
+def test_a_canary_that_has_never_come_is_awaited_and_not_silent() -> None:
+    alone = orders(0.0, 4_000.0, OLD)
+    verdict = judged(alone, POLICY, as_of_s=4_000.0)
+    assert (verdict.verdict, verdict.action) == ("no_data", "hold")
+    late = concat([alone, orders(3_000.0, 4_000.0, NEW)])
+    assert judged(late, POLICY, as_of_s=4_000.0).verdict == "healthy"
+
+
+def test_a_release_that_bakes_says_so() -> None:
+    baking = replace(POLICY, bake_s=1_200)
+    verdict = judged(GOOD, baking, as_of_s=600.0)
+    assert (verdict.verdict, verdict.action) == ("inconclusive", "wait")
+    assert verdict.why == "It is baking: nothing is judged before 2026-05-21T00:20:00.000Z."
 
 
 def test_once_the_watch_has_ended_healthy_a_stop_changes_nothing() -> None:
