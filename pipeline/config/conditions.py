@@ -47,7 +47,7 @@ def _tests(where: Path, place: Place) -> list[Condition]:
     if not isinstance(place.node, Fields):
         words = _words(place)
         return [Condition(where, "in", words)] if words else []
-    before = len(place.faults.found)
+    before = place.faults.reports
     here = section(place, CONDITION_KEYS)
     found: list[Condition] = []
     if here is None:
@@ -63,7 +63,7 @@ def _tests(where: Path, place: Place) -> list[Condition]:
     exists = EXISTS.of(here)
     if exists is not None:
         found.append(Condition(where, "exists" if exists else "absent"))
-    if not found and len(place.faults.found) == before:
+    if not found and place.faults.reports == before:
         place.fault("must be a value, a list of them, or one of `in`, `not`, `exists`, `prefix`")
     return found
 

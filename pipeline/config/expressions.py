@@ -223,6 +223,8 @@ def expression(place: Place, kind: Kind, name: str = "") -> Expression | None:
     default = _value(DEFAULT, here, kind, name)
     scale = SCALE.of(here)
     unit = UNIT.of(here)
+    if name == "share":
+        _check_share(here, scale, OFFSET.of(here) or 0.0)
     if source is None or table is None:
         return None
     return Expression(
@@ -239,9 +241,22 @@ def expression(place: Place, kind: Kind, name: str = "") -> Expression | None:
     )
 
 
+def _check_share(here: Section, scale: float | None, offset: float) -> None:
+    """Faults of a share of the traffic that what stands in a message, which is never below zero,
+    cannot bring into 0 to 1; one minus the share is `{scale: -1, offset: 1}`."""
+    if here.has(UNIT) and UNIT.of(here) not in (None, UNITS["percent"]):
+        here.fault(UNIT, "is of times, and this is a share of the traffic: write percent, or none")
+    if scale == 0:
+        here.fault(SCALE, "makes every share the same: write {constant: ...} for a fixed one")
+    elif scale is not None and scale < 0 and offset <= 0:
+        here.fault(SCALE, f"{scale:g} leaves no share from 0 to 1: it must be above 0")
+    elif offset > 1 and (scale is None or scale > 0):
+        here.fault(OFFSET, f"{offset:g} leaves no share from 0 to 1: it must be at most 1")
+
+
 def _is_whole(here: Section, kind: Kind) -> bool:
     """Whether the keys of an expression go together; what does not is reported."""
-    before = len(here.place.faults.found)
+    before = here.place.faults.reports
     given = [key for key in _SOURCES if here.has(key)]
     if len(given) != 1:
         names = ", ".join(f"`{key.name}`" for key in _SOURCES)
@@ -261,7 +276,7 @@ def _is_whole(here: Section, kind: Kind) -> bool:
             here.fault(key, "is for times: a number has it only with seconds_between")
     if FORMAT.of(here) == "local" and not here.has(ZONE):
         here.fault(FORMAT, "is local: say where in `zone: Europe/Berlin`")
-    return len(here.place.faults.found) == before
+    return here.place.faults.reports == before
 
 
 _TIMED: Final[tuple[Key[Any], ...]] = (FORMAT, ZONE, AMBIGUOUS)
@@ -335,14 +350,13 @@ def _table(here: Section, kind: Kind, name: str) -> tuple[tuple[str, Scalar], ..
     entries = place.node.entries
     if not 0 < len(entries) <= TABLE_ROWS:
         place.fault(f"has {len(entries)} rows: a table has 1 to {TABLE_ROWS}")
-        return None
     rows = [
         (word, value)
         for word, node in entries.items()
         if (value := _scalar(Place(node, joined(place.path, word), place.faults), kind, name))
         is not None
     ]
-    return tuple(rows) if len(rows) == len(entries) else None
+    return tuple(rows) if 0 < len(rows) == len(entries) <= TABLE_ROWS else None
 
 
 def _value(key: Key[Place], here: Section, kind: Kind, name: str) -> Scalar | None:

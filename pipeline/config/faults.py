@@ -55,14 +55,19 @@ class ConfigError(Exception):
 
 @dataclass(slots=True)
 class Faults:
-    """A growing list of faults, bounded, in which nothing is said twice."""
+    """A growing list of faults, bounded, in which nothing is said twice.
+
+    ``reports`` counts what was said again too: as long as it stands still, all was well.
+    """
 
     found: list[Fault] = field(default_factory=list)
     left_off: int = 0
+    reports: int = 0
     _said: set[int] = field(default_factory=set)
 
     def add(self, path: str, message: str, *, line: int = 0) -> None:
         """One fault more, unless it has been said; beyond the limit it is only counted."""
+        self.reports += 1
         said = hash((path, message, line))
         if said in self._said:
             return
@@ -71,11 +76,6 @@ class Faults:
             self.found.append(Fault(path, message, line))
         else:
             self.left_off += 1
-
-    @property
-    def count(self) -> int:
-        """How many there are, with those that are only counted."""
-        return len(self.found) + self.left_off
 
     @property
     def full(self) -> bool:

@@ -162,7 +162,6 @@ def _rules(key: Key[Place], here: Section, keys: tuple[Key[Any], ...]) -> tuple[
     places = () if place is None else place.elements()
     if place is not None and len(places) > RULES_MAX:
         place.fault(f"has {len(places)} rules: at most {RULES_MAX} are looked at")
-        return ()
     found = (section(one, keys) for one in places)
     return tuple(one for one in found if one is not None)
 

@@ -197,7 +197,7 @@ def kafka_settings(here: Section, path: Callable[[str], Path]) -> KafkaSettings 
     form are the caller's to give."""
     from collector.kafka.settings import KafkaClient, KafkaSecurity, KafkaSettings
 
-    before = len(here.place.faults.found)
+    before = here.place.faults.reports
     brokers, topics, patterns = BROKERS.of(here), TOPICS.of(here), PATTERNS.of(here)
     if not here.has(BROKERS):
         here.fault(BROKERS, "is missing: name a broker, such as kafka-1.example.com:9092")
@@ -206,7 +206,7 @@ def kafka_settings(here: Section, path: Callable[[str], Path]) -> KafkaSettings 
     place = SECURITY.of(here)
     inner = None if place is None else section(place, SECURITY_KEYS)
     security = KafkaSecurity() if inner is None else _security(inner, path)
-    if security is None or not brokers or len(here.place.faults.found) > before:
+    if security is None or not brokers or here.place.faults.reports > before:
         return None
     plain = KafkaClient()
     start = START.of(here)
@@ -230,7 +230,7 @@ def kafka_settings(here: Section, path: Callable[[str], Path]) -> KafkaSettings 
 def _security(here: Section, path: Callable[[str], Path]) -> KafkaSecurity | None:
     from collector.kafka.settings import KafkaSecurity
 
-    before = len(here.place.faults.found)
+    before = here.place.faults.reports
     username, mechanism = USERNAME.of(here), MECHANISM.of(here)
     with_files = here.has(CA) or here.has(CERTIFICATE)
     assumed: Protocol = "SASL_SSL" if username else "SSL" if with_files else "PLAINTEXT"
@@ -250,7 +250,7 @@ def _security(here: Section, path: Callable[[str], Path]) -> KafkaSecurity | Non
         key_password=KEY_PASSWORD.of(here) or "",
     )
     _report(here, found)
-    return None if len(here.place.faults.found) > before else found
+    return None if here.place.faults.reports > before else found
 
 
 def _report(here: Section, found: KafkaSecurity) -> None:

@@ -110,14 +110,13 @@ def mapped(place: Place, *, every: bool, name: str, limits: Limits) -> Mapped | 
     places = place.elements()
     if not 0 < len(places) <= MAPPINGS:
         place.fault(f"has {len(places)} mappings: a source has 1 to {MAPPINGS}")
-        return None
     listed = isinstance(place.node, Items)
     found = [
         made
         for index, here in enumerate(places)
         if (made := _mapping(here, f"map[{index}]" if listed else "map", name, limits)) is not None
     ]
-    if len(found) < len(places):
+    if len(found) < len(places) or not 0 < len(places) <= MAPPINGS:
         return None
     names = [made.name for made in found]
     if len(set(names)) < len(names):
@@ -130,7 +129,7 @@ def _mapping(place: Place, name: str, source: str, limits: Limits) -> EventMappi
     here = section(place, MAPPING_KEYS)
     if here is None:
         return None
-    before = len(place.faults.found)
+    before = place.faults.reports
     id_from, fields = _fields(here)
     made = EventMapping(
         name=NAME.of(here) or name,
@@ -141,7 +140,7 @@ def _mapping(place: Place, name: str, source: str, limits: Limits) -> EventMappi
         each=EACH.of(here),
         id_from=id_from,
     )
-    if len(place.faults.found) > before:
+    if place.faults.reports > before:
         return None
     # Only now, and only where there is a mapping: reading messages needs what is slow to import.
     from collector.mapping.forms import mapped_form  # noqa: PLC0415
@@ -212,7 +211,6 @@ def _named(key: Key[Place], here: Section) -> tuple[tuple[str, Expression], ...]
         return ()
     if len(place.node.entries) > ATTRIBUTES:
         place.fault(f"has {len(place.node.entries)} entries: an event has at most {ATTRIBUTES}")
-        return ()
     found = []
     for name, node in place.node.entries.items():
         inner = Place(node, joined(place.path, name), place.faults)

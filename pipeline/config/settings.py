@@ -58,6 +58,7 @@ class Channel:
     kind: ChannelKind
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    place: str = field(default="", repr=False, compare=False)  # where it is written
 
     @property
     def label(self) -> str:
@@ -145,7 +146,6 @@ def _read_headers(place: Place) -> tuple[tuple[str, str], ...] | None:
     entries = place.node.entries
     if len(entries) > HEADERS_MAX:
         place.fault(f"has {len(entries)} headers: at most {HEADERS_MAX} are sent")
-        return None
     found = [
         (name, value)
         for name, node in entries.items()
@@ -189,7 +189,8 @@ def _read_alerts(place: Place) -> tuple[Channel, ...] | None:
         twin = next((path for c, path in found.items() if _same_place(c, channel)), None)
         if twin is not None:
             here.fault(f"is the same address as {twin}: every alert would arrive twice")
-        found[channel] = here.path
+        else:
+            found[channel] = here.path
     return tuple(found)
 
 
@@ -198,24 +199,24 @@ def _same_place(one: Channel, other: Channel) -> bool:
 
 
 def _channel(place: Place) -> Channel | None:
+    before = place.faults.reports
     here = section(place, CHANNEL_KEYS)
     if here is None:
         return None
     headers = HEADERS.of(here) or ()
-    webhook, alertmanager = here.has(WEBHOOK), here.has(ALERTMANAGER)
-    if webhook == alertmanager:
+    webhook, alertmanager = WEBHOOK.of(here), ALERTMANAGER.of(here)
+    if here.has(WEBHOOK) == here.has(ALERTMANAGER):
         place.fault("must name either `webhook:` or `alertmanager:` with its address")
+    if place.faults.reports > before:  # half of a channel must not be tried
         return None
-    if webhook:
-        url = WEBHOOK.of(here)
-        return None if url is None else Channel("webhook", url, headers)
-    url = ALERTMANAGER.of(here)
-    if url is None:
+    if webhook is not None:
+        return Channel("webhook", webhook, headers, place.path)
+    if alertmanager is None:  # from a place that the YAML already has a fault of
         return None
-    root = url.rstrip("/")
+    root = alertmanager.rstrip("/")
     for path in _ALERTMANAGER_PATHS:
         root = root.removesuffix(path)
-    return Channel("alertmanager", root, headers)
+    return Channel("alertmanager", root, headers, place.path)
 
 
 _URL_FORM: Final = "an address such as https://alerts.example.com/hook"
@@ -224,6 +225,21 @@ _HOST_TEXT: Final = text(
     form="an address or host name such as 127.0.0.1 or 0.0.0.0",
     pattern=r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*",
 )
+
+
+def _read_host(place: Place) -> str | None:
+    """An address or the name of a host; digits and dots alone, or colons, are an address."""
+    found = _HOST_TEXT.read(place)
+    if found is None or not re.fullmatch(r"[0-9.]+|.*:.*", found):
+        return found
+    try:
+        ipaddress.ip_address(found)
+    except ValueError:
+        place.fault(f"must be {_HOST_TEXT.form}; {place.found()} is no address that can be")
+        return None
+    return found
+
+
 _UNKNOWN: Final[dict[str, Literal["accept", "reject"]]] = {"accept": "accept", "reject": "reject"}
 
 WEBHOOK: Final = Key(
@@ -245,7 +261,7 @@ CHANNEL_KEYS: Final[tuple[Key[Any], ...]] = (WEBHOOK, ALERTMANAGER, HEADERS)
 
 LISTEN: Final = Key(
     "host",
-    _HOST_TEXT,
+    Reader(_HOST_TEXT.form, _read_host),
     HOST,
     "The address to listen on. On any other than loopback, whoever reaches it can write.",
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,12 +58,14 @@ class SourceSettings:
 
     ``name`` is its place in the state: a renamed source is a new one, read from its start.
     ``reject_ratio``: with more than this share of the last thousand messages refused, it stops.
+    ``place`` is where it is written.
     """
 
     name: str
     reads: KafkaSettings | FilesSettings
     mapped: Mapped | None = None
     reject_ratio: float = REJECT_RATIO
+    place: str = field(default="", compare=False)
 
 
 def _as_it_is(place: Place) -> Place | None:
@@ -174,7 +176,6 @@ def sources(top: Section, around: Surroundings) -> tuple[SourceSettings, ...]:
     places = place.elements()
     if len(places) > SOURCES_MAX:
         place.fault(f"has {len(places)} sources: at most {SOURCES_MAX} are read")
-        return ()
     found: dict[str, SourceSettings] = {}
     for here in places:
         source = _source(here, around)
@@ -188,7 +189,7 @@ def sources(top: Section, around: Surroundings) -> tuple[SourceSettings, ...]:
                 f"reads {shown(min(twice))}, which another source reads: one position would be "
                 "moved by two"
             )
-        found[source.name] = source
+        found.setdefault(source.name, source)
     return tuple(found.values())
 
 
@@ -200,32 +201,41 @@ def _paths(source: SourceSettings) -> frozenset[str]:
 
 
 def _source(place: Place, around: Surroundings) -> SourceSettings | None:
+    """A source, None if it cannot be told what to read; with a fault elsewhere in it, it has no
+    more than what it reads, which can still be tried."""
     here = section(place, SOURCE_KEYS)
     if here is None:
         return None
     kafka, files = KAFKA.of(here), FILES.of(here)
-    if (kafka is None) == (files is None):
+    before = place.faults.reports
+    topics = None if kafka is None else _topics(kafka, around)
+    paths = None if files is None else _files(files, around)
+    if (kafka is None) == (files is None) and not _is_unreadable(here, KAFKA, FILES):
         place.fault("must name either `kafka:` or `files:`")
-        return None
-    before = len(place.faults.found)
+    reads = (topics or paths) if place.faults.reports == before else None
     name, ratio = NAME.of(here), RATIO.of(here)
-    reads: KafkaSettings | FilesSettings | None = None
-    if kafka is not None:
-        inner = section(kafka, KAFKA_KEYS)
-        reads = None if inner is None else kafka_settings(inner, around.path)
-    elif files is not None:
-        reads = _files(files, around)
     named = name or ("source" if reads is None else _derived(reads))
     made = _mapped(here, around, named)
     form = _form(here, made, around, named)
-    if reads is None or len(place.faults.found) > before:
+    if reads is None:
         return None
     return SourceSettings(
         name=named,
         reads=replace(reads, name=named, form=form),
         mapped=made,
         reject_ratio=REJECT_RATIO if ratio is None else ratio,
+        place=place.path,
     )
+
+
+def _is_unreadable(here: Section, *keys: Key[Any]) -> bool:
+    places = [here.at(key) for key in keys]
+    return any(place is not None and isinstance(place.node, Unreadable) for place in places)
+
+
+def _topics(place: Place, around: Surroundings) -> KafkaSettings | None:
+    inner = section(place, KAFKA_KEYS)
+    return None if inner is None else kafka_settings(inner, around.path)
 
 
 def _derived(reads: KafkaSettings | FilesSettings) -> str:
