@@ -352,7 +352,7 @@ def _flow_name(policy: Policy) -> str:
 
 def _evidence(state: State, deployment: Deployment, policy: Policy, table: Comparisons) -> Evidence:
     version, expected = _baseline(state, deployment, policy)
-    past = pasts(deployment, version, state.sealed, policy)
+    past = pasts(deployment, state.sealed, policy)
     evidence = Evidence(deployment, version, policy, expected, table=table, past=past)
     for cells in state.sealed:
         evidence.advance(cells)

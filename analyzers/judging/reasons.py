@@ -169,7 +169,7 @@ def _detail(evidence: Evidence, key: Key, state: State, at: int) -> str:
     if comparison.metric.kind is Kind.COUNT and comparison.indicative:
         return "indicative: a count needs exposure events, a declared share alone is not enough"
     if comparison.metric.kind is Kind.GAUGE and comparison.indicative:
-        return "indicative: a gauge needs a baseline of a thousand minutes before the start"
+        return "indicative: a gauge needs a thousand minutes of both tracks before the start"
     cap = comparison.cap()
     return "" if cap is None else f"amounts beyond {cap:.6g} {comparison.metric.unit} count as that"
 

@@ -98,22 +98,25 @@ QUEUES = replace(policy_of(DEPTH, success()), error_rate=0.05)
 LEAD_IN = 1_500  # minutes before the start
 
 
-def queues(minutes: int, harm: float, *, seed: int = 1) -> Facts:
-    """Samples of the old version's queue, and from the start on of the new one's too: each is an
-    autoregression around 100; the new one is ``harm`` deeper."""
+def queues(minutes: int, harm: float, *, seed: int = 1, common: float = 0.0) -> Facts:
+    """Samples of the queues of both tracks, of which the canary's has the new version from the
+    start on and is ``harm`` deeper then: each is an autoregression around 100, and both share
+    noise of standard deviation ``common``."""
     chance = np.random.default_rng(seed)
     n = LEAD_IN + minutes
     noise = chance.normal(0.0, 5.0, (n, 2))
     depth = np.zeros((n, 2))
     for i in range(1, n):
         depth[i] = 0.8 * depth[i - 1] + noise[i]
+    depth += chance.normal(0.0, common, (n, 1))
     times = (np.arange(n) - LEAD_IN) * 60.0
-    old = facts_of(times, types="queue.sampled", version=OLD, value=100.0 + depth[:, 0],
-                   ids=np.arange(n) + 1)  # fmt: skip
     after = times >= 0
+    depth[after, 1] += harm
+    old = facts_of(times, types="queue.sampled", version=OLD, track="baseline",
+                   value=100.0 + depth[:, 0], ids=np.arange(n) + 1)  # fmt: skip
     new = facts_of(
-        times[after], types="queue.sampled", version=NEW,
-        value=100.0 + harm + depth[after, 1], ids=np.arange(int(after.sum())) + 10**6,
+        times, types="queue.sampled", version=np.where(after, NEW, OLD).tolist(), track="canary",
+        value=100.0 + depth[:, 1], ids=np.arange(n) + 10**6,
     )  # fmt: skip
     return concat([old, new])
 
@@ -124,7 +127,7 @@ def state_after(facts: Facts, policy: Policy) -> State:
     return state
 
 
-def test_a_deeper_queue_is_harm_once_the_baseline_has_a_past() -> None:
+def test_a_deeper_queue_is_harm_once_both_tracks_have_a_past() -> None:
     state = state_after(queues(400, 80.0), QUEUES)
     reason = next(one for one in state.verdicts["d-1"].reasons if one.metric == "depth")
     assert (reason.state, reason.indicative) == ("degraded", False)
@@ -138,6 +141,19 @@ def test_an_untouched_queue_is_no_harm_and_shown_safe_in_time() -> None:
         assert state.verdicts["d-1"].verdict != "degraded", seed
         comparison = state.evidence["d-1"].comparisons["depth", ()]
         assert comparison.log_safe_top > 3.0, seed
+
+
+def test_noise_that_both_sides_share_hides_no_memory_of_their_own() -> None:
+    found = [state_after(queues(300, 0.0, seed=seed, common=30.0), QUEUES) for seed in range(10)]
+    assert sum(state.verdicts["d-1"].verdict == "degraded" for state in found) <= 1
+
+
+def test_the_baselines_own_past_does_not_tell_what_a_difference_remembers() -> None:
+    facts = queues(400, 80.0)
+    alone = facts.take((facts.time_ns >= at_ns(0.0)) | facts.track.equals("baseline"))
+    (reason,) = [r for r in state_after(alone, QUEUES).verdicts["d-1"].reasons
+                 if r.metric == "depth"]  # fmt: skip
+    assert reason.indicative
 
 
 def test_a_queue_without_a_past_is_indicative_and_decides_nothing() -> None:
