@@ -28,6 +28,8 @@ from collector.files.recorded import FilesError, read
 from collector.mapping.terms import Mapped
 from collector.source import Form, Formed
 from pipeline.config import Settings
+from pipeline.config.faults import Fault, joined
+from pipeline.config.feeding import fed_elsewhere, wrote
 from pipeline.sample_messages import json_of, message_of, unused_fields, used_fields
 
 ROWS: Final = 20
@@ -89,16 +91,20 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source makes of a sample: the first rows, and all of them in numbers."""
+    """What a source makes of a sample: the first rows, and all of them in numbers.
+
+    ``faults`` are the metrics that somebody wrote and that nothing feeds, each with its remedy.
+    """
 
     source: str
     shown: tuple[Shown, ...]
     summary: Summary
+    faults: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was refused."""
-        return not self.summary.refused
+        """Whether nothing was refused, and nothing that somebody wrote goes without events."""
+        return not self.summary.refused and not self.faults
 
 
 def sampled(
@@ -124,11 +130,27 @@ def sampled(
                 looking.refuse(reject.reason, reject.detail)
     except FilesError as error:
         raise SampleError(str(error)) from error
+    summary = looking.summary()
     return Sample(
         source=named or "events of our own format",
         shown=tuple(looking.shown),
-        summary=looking.summary(),
+        summary=summary,
+        faults=tuple(str(fault) for fault in _starved(settings, summary, named)),
     )
+
+
+def _starved(settings: Settings, summary: Summary, source: str) -> Iterator[Fault]:
+    """Faults of the metrics that somebody wrote, no row feeds, and no other source can feed."""
+    for name in summary.unfed:
+        metric = settings.policy.metric(name)
+        if not wrote(metric) or fed_elsewhere(metric, settings, source):
+            continue
+        if name in summary.without_value:
+            lack = f"{summary.without_value[name]} rows would feed it and have no value: give them"
+            yield Fault(joined("metrics", name), f"{lack} one, or write another `measure:`")
+        else:
+            remedy = "correct its `type:`, `service:` and `where:`, or show rows that do"
+            yield Fault(joined("metrics", name), f"no row of the sample feeds it: {remedy}")
 
 
 def _chosen(settings: Settings, name: str | None) -> tuple[str, Form | None, Mapped | None]:

@@ -33,8 +33,9 @@ def run_sample(
     rows: int,
     as_json: bool,
 ) -> int:
-    """The exit code of ``plimsoll check --sample``: 0 if nothing was refused, 1 if something was
-    or if the configuration has faults. Raises SampleError for what cannot be looked at."""
+    """The exit code of ``plimsoll check --sample``: 0 if nothing was refused, 1 if something was,
+    if nothing feeds a metric that somebody wrote, or if the configuration has faults. Raises
+    SampleError for what cannot be looked at."""
     try:
         settings = load(config, env)
     except ConfigError as error:
@@ -104,6 +105,8 @@ def summary(sample: Sample) -> Iterator[str]:
         said = ", ".join(quoted(value) for value in values[:VALUES_SHOWN])
         yield f"attribute {_name(name)}: {said}{more}"
     yield from _line("fields never used", found.unused)
+    for fault in sample.faults:
+        yield f"fault  {fault}"
 
 
 def _line(what: str, counts: Mapping[str, int]) -> Iterator[str]:

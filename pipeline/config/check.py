@@ -1,9 +1,9 @@
 """Whether a configuration can be used here: ``plimsoll check``.
 
-Reads the file, then tries what it names: every channel and every Kafka cluster must answer, paths
-must exist, the folder of the state must take a file. Nothing is sent to a channel but a question
-that changes nothing. The command line calls ``run_check``; everything before the last line is a
-value.
+Reads the file, then tries what it names, whatever else is wrong with it: every channel and every
+Kafka cluster must answer, paths must exist, the folder of the state must take a file. Nothing is
+sent to a channel but a question that changes nothing. The command line calls ``run_check``;
+everything before the last line is a value.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Final, TextIO
 
 import httpx
 
-from pipeline.config import load
-from pipeline.config.faults import ConfigError, Fault
+from pipeline.config import look
+from pipeline.config.faults import ConfigError, Fault, blamed
+from pipeline.config.feeding import starved
 from pipeline.config.notes import notes
 from pipeline.config.settings import Channel, Settings
 from pipeline.config.source_probes import Probe, try_sources
@@ -53,6 +54,7 @@ class Report:
         found += [
             f"{'ok' if probe.ok else 'fault':5}  {probe.path}: {probe.found}"
             for probe in self.probes
+            if not (self.faults and probe.ok)  # who has faults to mend need not hear what is well
         ]
         found += [f"note   {note}" for note in self.notes]
         wrong = len(self.faults) + sum(not probe.ok for probe in self.probes)
@@ -64,16 +66,16 @@ class Report:
 def check(path: Path | None, env: Mapping[str, str]) -> Report:
     """What is wrong with a configuration file and with what it names; None means the defaults."""
     source = "the built-in defaults" if path is None else str(path)
-    try:
-        settings = load(path, env)
-    except ConfigError as error:
-        return Report(source, error.faults, None)
-    probes: tuple[Probe, ...] = (
-        _try_state(settings.state),
-        *_try_channels(settings.alerts),
-        *try_sources(settings.sources),
-    )
-    return Report(source, (), settings, probes, notes(settings))
+    looked = look(path, env)
+    found = looked.settings
+    if found is None:
+        return Report(source, looked.faults, None)
+    faults = (*looked.faults, *starved(found, looked.faults))
+    state = () if blamed("state", faults) else (_try_state(found.state),)
+    probes = (*state, *_try_channels(found.alerts), *try_sources(found.sources))
+    if faults:
+        return Report(source, faults, None, probes)
+    return Report(source, (), found, probes, notes(found))
 
 
 def run_check(path: Path | None, out: TextIO, *, env: Mapping[str, str] | None = None) -> int:
@@ -134,10 +136,7 @@ def _try_channels(channels: tuple[Channel, ...]) -> tuple[Probe, ...]:
         reason = str(error)
         return (Probe("alerts", ok=False, found=f"the proxy set here cannot be used ({reason})"),)
     with client:
-        return tuple(
-            _try_channel(client, f"alerts[{index}]", channel)
-            for index, channel in enumerate(channels)
-        )
+        return tuple(_try_channel(client, channel.place, channel) for channel in channels)
 
 
 def _try_channel(client: httpx.Client, path: str, channel: Channel) -> Probe:

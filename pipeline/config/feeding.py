@@ -1,19 +1,25 @@
-"""Which metrics the mappings of a configuration can feed, told from what is written in them.
+"""Which metrics the sources of a configuration can feed, told from what is written in them.
 
 A mapping often takes a type or an attribute from the message, and then anything may stand there;
-where all of it is written down, it can be told that a metric will never see an event of it.
+where all of it is written down, it can be told that a metric will never see an event of it. Of a
+metric that somebody wrote or changed that is a fault; the catalogue's own may wait for events that
+this place does not have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from analyzers.facts import OK
 from analyzers.policy import Measure, Metric
 from collector.mapping.terms import Constant, EventMapping, Expression, Mapped
+from pipeline.config.catalogue import catalogue
+from pipeline.config.faults import Fault, blamed, joined
+from pipeline.config.inputs import OtlpSettings
+from pipeline.config.settings import Settings
 
 _MARKER_TYPE: Final = "deployment."
 _OF_ANYTHING: Final = (Measure.FLOW, Measure.VALIDITY)
@@ -27,6 +33,64 @@ class Unfed:
     metric: str
     key: str
     wants: str
+
+    @property
+    def path(self) -> str:
+        """Where that key stands in the configuration."""
+        return f"{joined('metrics', self.metric)}.{self.key}"
+
+
+def starved(settings: Settings, faults: Sequence[Fault] = ()) -> tuple[Fault, ...]:
+    """Faults of the metrics that somebody wrote and no source can feed, where all input is known.
+
+    ``faults`` are those of the configuration: what has one is not judged by what stands in its
+    place.
+    """
+    if not all_known(settings) or blamed("sources", faults) or blamed("otlp", faults):
+        return ()
+    return tuple(
+        Fault(
+            lack.path,
+            f"no source makes {lack.wants}: correct it here or in `map:`, or drop the metric",
+        )
+        for lack in unfed([m for m in settings.policy.metrics if wrote(m)], mapped(settings))
+        if not blamed(joined("metrics", lack.metric), faults)
+    )
+
+
+def all_known(settings: Settings) -> bool:
+    """Whether all that can come is written down: every source is mapped, and no OpenTelemetry
+    record is asked for."""
+    sources = settings.sources
+    return bool(sources) and len(mapped(settings)) == len(sources) and not _posted(settings)
+
+
+def mapped(settings: Settings) -> tuple[Mapped, ...]:
+    """The mappings of every source that has some."""
+    return tuple(source.mapped for source in settings.sources if source.mapped is not None)
+
+
+def fed_elsewhere(metric: Metric, settings: Settings, source: str) -> bool:
+    """Whether anything but one source may feed a metric, as far as the configuration tells."""
+    others = [one.mapped for one in settings.sources if one.name != source]
+    if _posted(settings) or None in others:
+        return True
+    known = [one for one in others if one is not None]
+    return bool(known) and not unfed([metric], known)
+
+
+def _posted(settings: Settings) -> bool:
+    return settings.otlp != OtlpSettings()
+
+
+def wrote(metric: Metric) -> bool:
+    """Whether a metric is somebody's own, and not one of the catalogue as it is."""
+    given = next((one for one in catalogue() if one.name == metric.name), None)
+    if given is None or not metric.named:
+        return metric.named
+    if metric.measure is Measure.ASSIGNMENT and set(given.types) <= set(metric.types):
+        given = replace(given, types=metric.types)  # exposure of other metrics counts there too
+    return replace(metric, named=False) != given
 
 
 def unfed(metrics: Sequence[Metric], mapped: Sequence[Mapped]) -> tuple[Unfed, ...]:

@@ -37,8 +37,8 @@ class Probe:
 
 def try_sources(sources: Sequence[SourceSettings]) -> Iterator[Probe]:
     """What happens when each source is tried."""
-    for index, source in enumerate(sources):
-        path = f"sources[{index}]"
+    for source in sources:
+        path = source.place
         if isinstance(source.reads, KafkaSettings):
             yield _try_kafka(f"{path}.kafka", source.reads)
         else:

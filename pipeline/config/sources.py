@@ -176,21 +176,21 @@ def sources(top: Section, around: Surroundings) -> tuple[SourceSettings, ...]:
     places = place.elements()
     if len(places) > SOURCES_MAX:
         place.fault(f"has {len(places)} sources: at most {SOURCES_MAX} are read")
-    found: dict[str, SourceSettings] = {}
+    found: list[SourceSettings] = []
     for here in places:
         source = _source(here, around)
         if source is None:
             continue
-        if source.name in found:
+        if any(source.name == other.name for other in found):
             here.fault(f"is the second source called {shown(source.name)}: give it a `name:`")
-        twice = _paths(source) & {path for other in found.values() for path in _paths(other)}
+        twice = _paths(source) & {path for other in found for path in _paths(other)}
         if twice:
             here.fault(
                 f"reads {shown(min(twice))}, which another source reads: one position would be "
                 "moved by two"
             )
-        found.setdefault(source.name, source)
-    return tuple(found.values())
+        found.append(source)
+    return tuple(found)
 
 
 def _paths(source: SourceSettings) -> frozenset[str]:

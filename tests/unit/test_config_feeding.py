@@ -1,9 +1,10 @@
-"""``plimsoll check`` on metrics that no event feeds: notes on mappings, services, exposure."""
+"""``plimsoll check`` on metrics that no event feeds: mappings, services, exposure."""
 
 from __future__ import annotations
 
 import pytest
 
+from pipeline.config.feeding import starved
 from pipeline.config.notes import notes
 from tests.unit.configured import fault, loaded
 
@@ -23,11 +24,11 @@ metrics: {{mine: {{{metric}}}}}
 NATIVE = "  - {name: own, files: in}"
 
 
-def noted(metric: str, more: str = "") -> list[str]:
-    """The notes on a metric beside the mapping above, without those on what it gates."""
+def lacking(metric: str, more: str = "") -> list[str]:
+    """The faults of a metric beside the mapping above that are about what feeds it."""
     settings = loaded(MAPPED.format(metric=metric, more=more))
-    told = [str(note).removeprefix("metrics.mine") for note in notes(settings)]
-    return [line for line in told if "no source makes" in line]
+    assert not [note for note in notes(settings) if "no source makes" in note.message]
+    return [str(fault).removeprefix("metrics.mine") for fault in starved(settings)]
 
 
 @pytest.mark.parametrize(
@@ -47,12 +48,12 @@ def noted(metric: str, more: str = "") -> list[str]:
         ("kind: count, type: pick.done, exposure: shift.begun", ".exposure: no source makes eve"),
     ],
 )
-def test_a_metric_that_no_mapping_can_feed_is_noted_with_what_is_in_the_way(
+def test_a_metric_that_no_mapping_can_feed_is_refused_with_what_is_in_the_way(
     metric: str, told: str
 ) -> None:
-    (line,) = noted(metric)
+    (line,) = lacking(metric)
     assert line.startswith(told)
-    assert line.endswith(": only what is posted can feed it")
+    assert line.endswith(": correct it here or in `map:`, or drop the metric")
 
 
 @pytest.mark.parametrize(
@@ -66,13 +67,14 @@ def test_a_metric_that_no_mapping_can_feed_is_noted_with_what_is_in_the_way(
         "kind: proportion, measure: validity",
     ],
 )
-def test_a_metric_that_a_mapping_may_feed_is_not_noted(metric: str) -> None:
-    assert noted(metric) == []
+def test_a_metric_that_a_mapping_may_feed_is_not_refused(metric: str) -> None:
+    assert lacking(metric) == []
 
 
 def test_where_a_source_is_not_mapped_anything_may_come() -> None:
-    assert noted("kind: duration, type: pick.lost", NATIVE) == []
-    assert noted("kind: duration, type: pick.lost") != []
+    assert lacking("kind: duration, type: pick.lost", NATIVE) == []
+    assert lacking("kind: duration, type: pick.lost", "otlp: {spans: {span: x, type: y}}") == []
+    assert lacking("kind: duration, type: pick.lost") != []
 
 
 def test_a_type_that_the_message_says_may_be_any() -> None:
@@ -80,7 +82,7 @@ def test_a_type_that_the_message_says_may_be_any() -> None:
 sources: [{files: '-', map: {time: t, type: art, service: s, synthetic: probe, value: v}}]
 metrics: {mine: {kind: duration, type: x, synthetic: true}}
 """)
-    assert not [note for note in notes(settings) if "no source" in note.message]
+    assert starved(settings) == ()
 
 
 def test_a_mapping_of_markers_only_feeds_nothing() -> None:
@@ -90,9 +92,7 @@ sources:
     map: {time: t, type: {constant: deployment.started}, service: s, version: v, share: {from: p}}
 metrics: {mine: {kind: count, type: []}}
 """)
-    assert [note.path for note in notes(settings) if "no source" in note.message] == [
-        "metrics.mine.type"
-    ]
+    assert [fault.path for fault in starved(settings)] == ["metrics.mine.type"]
 
 
 @pytest.mark.parametrize(
