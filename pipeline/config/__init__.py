@@ -9,11 +9,11 @@ Exceptions: ``ConfigError`` (see ``pipeline.config.faults``), and no other for a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.config.document import DOCUMENT_BYTES, Fields, read, views
+from pipeline.config.document import DOCUMENT_BYTES, Fields, Node, line_of, read, views
 from pipeline.config.faults import ConfigError, Fault, Faults
 from pipeline.config.fields import Key, Place, section
 from pipeline.config.policies import POLICY_KEYS, policy
@@ -37,6 +37,11 @@ class Looked:
     settings: Settings | None
     faults: tuple[Fault, ...]
     source: str = ""
+    tree: Node = field(default_factory=lambda: Fields({}, 0), repr=False)
+
+    def line(self, *keys: str) -> int:
+        """The line of what keys lead to, as near as the file has it; 0 without a file."""
+        return line_of(self.tree, keys)
 
     def sound(self) -> Settings:
         """The settings, or ``ConfigError`` with every fault."""
@@ -86,9 +91,10 @@ def _looked(data: bytes, env: Mapping[str, str], folder: Path, source: str) -> L
     node = read(data, env, faults)
     if node is None and faults.found:
         return Looked(None, faults.all(), source)
+    tree = node or Fields({}, 1)
     found: Settings | None = None
-    for view in views(node or Fields({}, 1)):
+    for view in views(tree):
         top = section(Place(view, "", faults), KEYS)
         read_so = None if top is None else settings(top, policy(top), folder=folder, env=env)
         found = found or read_so
-    return Looked(found, faults.all(), source)
+    return Looked(found, faults.all(), source, tree)

@@ -13,7 +13,7 @@ so that ``views`` can show each of them to whoever judges a tree.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -71,7 +71,7 @@ class Fields:
 
     entries: Mapping[str, Node]
     line: int
-    more: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
+    more: Mapping[str, Sequence[Node]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class _Open:
     line: int
     keyed: bool
     entries: dict[str, Node] = field(default_factory=dict)
-    more: dict[str, tuple[Node, ...]] = field(default_factory=dict)
+    more: dict[str, list[Node]] = field(default_factory=dict)
     items: list[Node] = field(default_factory=list)
     key: str | None = None
     refused: bool = False  # the value that follows has a key that is no text
@@ -177,6 +177,28 @@ def _chosen(values: tuple[Node, ...], index: int) -> Node:
             return _view(value, index)
         index -= many
     return _view(values[0], index)
+
+
+def line_of(node: Node, parts: Sequence[str]) -> int:
+    """The line where the place lies that keys lead to, or where they end leading on.
+
+    In a list, what a key names is the item that has it as its ``name``, or is it.
+    """
+    for part in parts:
+        inner: Node | None = None
+        if isinstance(node, Fields):
+            inner = node.entries.get(part)
+        elif isinstance(node, Items):
+            inner = next((item for item in node.items if _named(item) == part), None)
+        if inner is None:
+            break
+        node = inner
+    return node.line
+
+
+def _named(item: Node) -> str:
+    named = item.entries.get("name") if isinstance(item, Fields) else item
+    return named.text if isinstance(named, Scalar) else ""
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str, line: int) -> str:
@@ -305,7 +327,7 @@ class _Builder:
         key, refused = top.key or "", top.refused
         top.key, top.refused = None, False
         if key in top.entries and not refused:
-            top.more[key] = (*top.more.get(key, ()), node)
+            top.more.setdefault(key, []).append(node)
         elif not refused:
             top.entries[key] = node
 

@@ -17,7 +17,7 @@ from analyzers.facts import OK
 from analyzers.policy import Measure, Metric
 from collector.mapping.terms import Constant, EventMapping, Expression, Mapped
 from pipeline.config.catalogue import catalogue
-from pipeline.config.faults import Fault, blamed, joined
+from pipeline.config.faults import FAULTS_MAX, Fault, blamed, joined
 from pipeline.config.inputs import OtlpSettings
 from pipeline.config.settings import Settings
 
@@ -40,18 +40,23 @@ class Unfed:
         return f"{joined('metrics', self.metric)}.{self.key}"
 
 
-def starved(settings: Settings, faults: Sequence[Fault] = ()) -> tuple[Fault, ...]:
+def starved(
+    settings: Settings, faults: Sequence[Fault] = (), *, line: Callable[..., int] = lambda *_: 0
+) -> tuple[Fault, ...]:
     """Faults of the metrics that somebody wrote and no source can feed, where all input is known.
 
     ``faults`` are those of the configuration: what has one is not judged by what stands in its
-    place.
+    place. ``line`` gives the line of what keys lead to.
     """
+    if len(faults) > FAULTS_MAX:  # and what the rest of them blame is not known
+        return ()
     if not all_known(settings) or blamed("sources", faults) or blamed("otlp", faults):
         return ()
     return tuple(
         Fault(
             lack.path,
             f"no source makes {lack.wants}: correct it here or in `map:`, or drop the metric",
+            line("metrics", lack.metric, *lack.key.split(".", 1)),
         )
         for lack in unfed([m for m in settings.policy.metrics if wrote(m)], mapped(settings))
         if not blamed(joined("metrics", lack.metric), faults)

@@ -99,7 +99,8 @@ def metric(
     said = KIND.of(here)
     kind = said or (given.kind if given and not here.has(KIND) else None)
     if kind is None:
-        if not here.has(KIND):
+        place = here.at(KIND)
+        if place is None or (place.empty() and not place.blank()):
             hint = here.place.hint(name, known)
             here.place.fault(f"{_NEEDED}{hint}")
         judge_without_kind(here, given=given)

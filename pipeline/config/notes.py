@@ -115,11 +115,10 @@ def _of_own_types(settings: Settings) -> Iterator[Fault]:
     rules = settings.otlp.rules
     made |= {one.type for one in rules.logs} | {one.type for one in rules.spans}
     made |= {one.type for one in rules.metrics}
-    named = Counter(
-        name for metric in settings.policy.metrics for name in {word for word, _ in _asked(metric)}
-    )
-    for metric in settings.policy.metrics:
-        for name, key in _asked(metric) if metric.named else ():
+    asked = [(metric, _asked(metric, settings.policy)) for metric in settings.policy.metrics]
+    named = Counter(name for _, words in asked for name in {word for word, _ in words})
+    for metric, words in asked:
+        for name, key in words if metric.named else ():
             near = guess(name, known)
             if name in known or name in made or (not near and named[name] > 1):
                 continue
@@ -128,10 +127,14 @@ def _of_own_types(settings: Settings) -> Iterator[Fault]:
             yield Fault(path, f"{name} is a type of your own{why}")
 
 
-def _asked(metric: Metric) -> tuple[tuple[str, str], ...]:
-    """The event types that a metric asks for, each with the key that says so."""
+def _asked(metric: Metric, policy: Policy) -> list[tuple[str, str]]:
+    """The event types that a metric itself asks for, each with the key that says so: exposure of
+    others is an assignment too, and nobody wrote it there."""
+    types = set(metric.types)
+    if metric.measure is Measure.ASSIGNMENT:
+        types -= {other.exposure for other in policy.metrics}
     own = [(metric.answered_by, "answered_by"), (metric.exposure, "exposure")]
-    return (*((name, "type") for name in metric.types), *(one for one in own if one[0]))
+    return [*((name, "type") for name in sorted(types)), *(one for one in own if one[0])]
 
 
 def _of_gates(policy: Policy) -> Iterator[Fault]:
