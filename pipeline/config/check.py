@@ -70,7 +70,9 @@ def check(path: Path | None, env: Mapping[str, str]) -> Report:
     found = looked.settings
     if found is None:
         return Report(source, looked.faults, None)
-    faults = (*looked.faults, *starved(found, looked.faults, line=looked.line))
+    faults, without_events = looked.faults, starved(found, looked.faults, line=looked.line)
+    if without_events:
+        faults = tuple(sorted((*faults, *without_events), key=lambda fault: fault.line))
     state = () if blamed("state", faults) else (_try_state(found.state),)
     probes = (*state, *_try_channels(found.alerts), *try_sources(found.sources))
     if faults:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from collector.decoding import attributes, texts
+from collector.mapping.terms import TEXT_BYTES
 from pipeline.config import look
 from pipeline.config.check import check
-from pipeline.config.metric_keys import NAME_BYTES, TEXT_BYTES
-from tests.unit.configured import fault, loaded, metric_fault, refused
+from pipeline.config.metric_keys import NAME_BYTES
+from tests.unit.configured import fault, loaded, metric_fault, metric_of, refused
 
 NO_TYPE = "metrics.mine.type: is missing: say which events feed it"
 
@@ -293,7 +294,8 @@ def test_nothing_is_a_fault_where_a_value_is_needed(body: str, wanted: str) -> N
 
 
 def test_an_empty_text_may_stand_where_it_means_none() -> None:
-    assert loaded("metrics: {api_success: {reason: '', unit: ''}}").policy.metric("api_success")
+    kept = loaded("metrics: {api_success: {reason: '', unit: ''}}").policy.metric("api_success")
+    assert (kept.unit, kept.reason != "") == ("1", True)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +317,8 @@ def test_a_condition_that_no_event_can_meet_is_refused(where: str, wanted: str) 
 def test_names_and_values_may_be_as_long_as_those_of_an_event() -> None:
     assert (NAME_BYTES, TEXT_BYTES) == (attributes.NAME_BYTES, texts.TEXT_BYTES)
     where = f"{'k' * NAME_BYTES}: {'v' * TEXT_BYTES}"
-    assert loaded(f"metrics: {{mine: {{kind: count, type: x, where: {{{where}}}}}}}")
+    (condition,) = metric_of(f"kind: count, type: x, where: {{{where}}}").where
+    assert tuple(map(len, condition)) == (NAME_BYTES, TEXT_BYTES)
     assert "must be the name of an" in metric_fault(
         f"kind: count, type: x, segments: [{'ü' * (NAME_BYTES // 2 + 1)}]"
     )
@@ -354,7 +357,8 @@ def test_a_share_that_a_mapping_could_never_give_is_refused(share: str, wanted: 
 
 @pytest.mark.parametrize("share", ["scale: 0.01", "unit: percent", "scale: -1, offset: 1"])
 def test_a_share_may_be_percent_or_what_is_left(share: str) -> None:
-    assert loaded(SHARE.format(share))
+    (source,) = loaded(SHARE.format(share)).sources
+    assert source.mapped is not None
 
 
 @pytest.mark.parametrize("text", ["mode: observe\nbake: 1m\n\0", "\n\nmode: \x01"])

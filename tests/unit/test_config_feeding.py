@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from pipeline.config.check import check
 from pipeline.config.feeding import starved
 from pipeline.config.notes import notes
 from tests.unit.configured import fault, loaded
@@ -121,3 +124,148 @@ def test_exposure_that_a_release_can_change_is_noted_until_assignments_are_writt
     written = f"metrics: {{{body}, assignment: {{type: assignment.made}}}}"
     assert notes(loaded(written)) == ()
     assert notes(loaded("metrics: {order_throughput: {exposure: session.started}}")) == ()
+
+
+def noted(text: str) -> list[str]:
+    """The notes on a configuration, a line each."""
+    return [str(note) for note in notes(loaded(text))]
+
+
+def test_a_fault_of_what_feeds_a_metric_stands_beside_all_others_with_its_line(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "plimsoll.yml"
+    file.write_text("""bake: -1m
+sources: [{files: '-', map: {time: t, type: {constant: pick.done}, service: s}}]
+metrics:
+  mine: {kind: proportion, type: pick.lost}
+  other:
+    kind: proportion
+    type: pick.done
+    where:
+      lane: A
+  faulty: {kind: proportion, type: pick.lost, margin: -1}
+  order_throughput: {margin: 0.2}
+  query_time:
+""")
+    lines = check(file, {}).lines()
+    remedy = "correct it here or in `map:`, or drop the metric"
+    made = "no source makes events of type"
+    assert lines[1:3] == (
+        f"fault  metrics.mine.type: {made} pick.lost: {remedy} (line 4)",
+        f"fault  metrics.other.where.lane: no source makes them with lane A: {remedy} (line 9)",
+    )
+    assert lines[4:] == (
+        f"fault  metrics.order_throughput.type: {made} order.submitted: {remedy} (line 11)",
+        f"{file}: 5 faults",
+    )
+
+
+def test_a_metric_of_the_catalogue_as_it_is_may_wait_for_what_is_posted() -> None:
+    source = "sources: [{files: '-', map: {time: t, type: {constant: pick.done}, service: s}}]"
+    text = f"{source}\nmetrics: [query_time, assignment, {{name: mine, kind: count, type: pick.done"
+    kept = loaded(f"{text}, exposure: pick.done}}]")
+    assert starved(kept) == ()
+    told = [note.path for note in notes(kept) if "only what is posted" in note.message]
+    assert told == ["metrics.query_time.type"]
+
+
+def test_what_stands_in_the_place_of_a_faulty_source_feeds_nothing_and_starves_nothing(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "plimsoll.yml"
+    file.write_text("""
+sources: [{files: '-', map: {time: t, type: {constant: a b c, table: x}, service: s}}]
+metrics: {mine: {kind: count, type: pick.lost}}
+""")
+    assert not [line for line in check(file, {}).lines() if "no source makes" in line]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("mine: {kind: count, type: own}", ".type: own is a type of your own, which no mapping"),
+        ("mine: {kind: count, type: order.sumbitted}", "; did you mean order.submitted?"),
+        (
+            "order_throughput: {exposure: order.confirmd}",
+            ".exposure: order.confirmd is a type of your own; did you mean order.confirmed?",
+        ),
+        (
+            "order_confirmation_rate: {answered_by: order.confirmd}",
+            ".answered_by: order.confirmd is a type of your own; did you mean order.confirmed?",
+        ),
+    ],
+)
+def test_a_type_that_nothing_else_names_is_noted_where_events_are_posted(
+    text: str, told: str
+) -> None:
+    (line,) = [line for line in noted(f"metrics: {{{text}}}") if "of your own" in line]
+    assert told in line
+
+
+MIXED = "sources: [{files: in}, {files: '-', map: {time: t, type: {constant: own}, service: s}}]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "metrics: {mine: {kind: proportion, type: order.submitted}}",
+        "metrics: {mine: {kind: count, type: order.submitted, exposure: visit.began}}",
+        "metrics: {a: {kind: proportion, type: own}, b: {kind: duration, type: own}}",
+        "otlp: {spans: {span: x, type: own}}\nmetrics: {a: {kind: proportion, type: own}}",
+        f"{MIXED}\nmetrics: {{a: {{kind: proportion, type: own}}}}",
+    ],
+)
+def test_a_type_that_something_else_names_is_not_noted(text: str) -> None:
+    assert not [line for line in noted(text) if "of your own" in line]
+
+
+@pytest.mark.parametrize(
+    ("text", "was", "now", "lost"),
+    [
+        (
+            "order_submission_success: {kind: duration}",
+            "a proportion (measure outcome)",
+            "a duration (measure value)",
+            "the share of order.submitted that end ok is not watched any more",
+        ),
+        (
+            "order_confirmation_rate: {measure: outcome}",
+            "a proportion (measure answer)",
+            "a proportion (measure outcome)",
+            "the share of order.submitted that are answered in time is not watched any more",
+        ),
+        (
+            "api_success: {kind: duration}, mine: {kind: proportion, type: [api.called, x]}",
+            "a proportion (measure outcome)",
+            "a duration (measure value)",
+            "mine still watches what it did",
+        ),
+    ],
+)
+def test_a_metric_of_the_catalogue_made_another_kind_is_noted_with_what_is_lost(
+    text: str, was: str, now: str, lost: str
+) -> None:
+    name = text.split(":", maxsplit=1)[0]
+    (line,) = [line for line in noted(f"metrics: {{{text}}}") if "in the catalogue" in line]
+    assert line.startswith(f"metrics.{name}: is {was} in the catalogue and {now} here: {lost}")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("metrics: {api_success: {criticality: watch}}", "gates: nothing is promoted or rolled"),
+        ("metrics: [assignment]", "none of them gates: nothing is promoted or rolled back"),
+        ("metrics: [order_throughput]", "none of them gates: nothing is promoted or rolled back"),
+        ("metrics: [event_flow]", "none of them gates a promotion: nothing is promoted: name one"),
+    ],
+)
+def test_a_policy_by_which_nothing_can_be_decided_is_noted(text: str, told: str) -> None:
+    (line,) = [line for line in noted(f"catalogue: false\n{text}") if line.startswith("metrics:")]
+    assert told in line
+
+
+@pytest.mark.parametrize("name", ["api_success", "queue_depth", "order_confirmation_rate"])
+def test_a_policy_with_one_metric_that_gates_is_not_noted(name: str) -> None:
+    text = f"catalogue: false\nmetrics: [{name}]"
+    assert not [line for line in noted(text) if line.startswith("metrics:")]

@@ -89,6 +89,45 @@ def test_metrics_of_the_policy_that_the_sample_does_not_feed_are_named() -> None
     assert every.summary.unfed == ()
 
 
+def test_a_metric_that_somebody_wrote_and_no_row_feeds_is_a_fault_with_a_remedy(
+    tmp_path: Path,
+) -> None:
+    order = {**NATIVE, "type": "order.submitted", "attributes": {"warehouse": "W1"}}
+    found = looked(ndjson([NATIVE, order]), UNFED)
+    assert [fault.split(":")[0] for fault in found.faults] == [
+        "metrics.returns", "metrics.value", "metrics.w9",
+    ]  # fmt: skip
+    assert "no row of the sample feeds it: correct its `type:`" in found.faults[0]
+    assert "1 rows would feed it and have no value: give them one" in found.faults[1]
+    assert list(sample_text.summary(found))[-1] == f"fault  {found.faults[2]}"
+    assert not found.ok
+    assert looked(ndjson([order]), "metrics: [query_time]").ok
+    config, sample = tmp_path / "p.yml", tmp_path / "s.ndjson"
+    config.write_text("metrics: {w9: {kind: proportion, type: order.submited}}")
+    sample.write_bytes(ndjson([order]))
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "--config", str(config), "--sample", str(sample)])
+    assert ended.value.code == 1
+
+
+def test_what_another_source_may_feed_is_no_fault_of_this_one() -> None:
+    own = "metrics: {w9: {kind: count, type: order.submitted, where: {warehouse: W9}}}"
+    told = "{name: a, files: '-', map: {time: t, type: {constant: x}, service: s}}"
+    for other, fed in (
+        ("{name: b, files: b}", True),
+        (
+            "{name: b, files: b, map: {time: t, type: ty, service: s, attributes: {warehouse: w}}}",
+            True,
+        ),
+        ("{name: b, files: b, map: {time: t, type: {constant: y}, service: s}}", False),
+    ):
+        found = looked(ndjson([NATIVE]), f"sources: [{told}, {other}]\n{own}", source="a")
+        assert found.summary.unfed == ("w9",)
+        assert (found.faults == ()) is fed
+    rules = "otlp: {spans: {span: x, type: order.submitted}}"
+    assert looked(ndjson([NATIVE]), f"{rules}\n{own}").faults == ()
+
+
 def test_each_row_says_what_becomes_of_it(found: Sample) -> None:
     assert [(one.row, one.result, one.reason) for one in found.shown] == [
         (1, "event", ""),
