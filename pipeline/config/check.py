@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
@@ -73,8 +73,11 @@ def check(path: Path | None, env: Mapping[str, str]) -> Report:
     faults, without_events = looked.faults, starved(found, looked.faults, line=looked.line)
     if without_events:
         faults = tuple(sorted((*faults, *without_events), key=lambda fault: fault.line))
+    # What has a fault is not tried with the rest of it: without its token a channel only refuses.
     state = () if blamed("state", faults) else (_try_state(found.state),)
-    probes = (*state, *_try_channels(found.alerts), *try_sources(found.sources))
+    channels = [one for one in found.alerts if not blamed(one.place, faults)]
+    sources = [one for one in found.sources if not blamed(one.reading_place, faults)]
+    probes = (*state, *_try_channels(channels), *try_sources(sources))
     if faults:
         return Report(source, faults, None, probes)
     return Report(source, (), found, probes, notes(found))
@@ -129,7 +132,7 @@ def _try_state(state: Path) -> Probe:
     return Probe("state", ok=True, found=f"{folder} can be written{new}")
 
 
-def _try_channels(channels: tuple[Channel, ...]) -> tuple[Probe, ...]:
+def _try_channels(channels: Sequence[Channel]) -> tuple[Probe, ...]:
     if not channels:
         return ()
     try:

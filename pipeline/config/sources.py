@@ -17,7 +17,7 @@ from analyzers.policy import Limits
 from collector.mapping.terms import Mapped
 from collector.otlp.rules import Encoding, OtlpRules, Signal
 from pipeline.config.document import Fields, Items, Scalar, Unreadable
-from pipeline.config.faults import shown
+from pipeline.config.faults import joined, shown
 from pipeline.config.fields import (
     Key,
     Place,
@@ -58,7 +58,7 @@ class SourceSettings:
 
     ``name`` is its place in the state: a renamed source is a new one, read from its start.
     ``reject_ratio``: with more than this share of the last thousand messages refused, it stops.
-    ``place`` is where it is written.
+    ``place`` is where it is written, ``reading_place`` where it says what it reads.
     """
 
     name: str
@@ -66,6 +66,7 @@ class SourceSettings:
     mapped: Mapped | None = None
     reject_ratio: float = REJECT_RATIO
     place: str = field(default="", compare=False)
+    reading_place: str = field(default="", compare=False)
 
 
 def _as_it_is(place: Place) -> Place | None:
@@ -225,6 +226,7 @@ def _source(place: Place, around: Surroundings) -> SourceSettings | None:
         mapped=made,
         reject_ratio=REJECT_RATIO if ratio is None else ratio,
         place=place.path,
+        reading_place=joined(place.path, "files" if kafka is None else "kafka"),
     )
 
 
