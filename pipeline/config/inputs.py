@@ -197,12 +197,12 @@ def _where(here: Section) -> tuple[tuple[str, str], ...]:
     place = WHERE.of(here)
     if place is None:
         return ()
-    if not isinstance(place.node, Fields) or len(place.node.entries) > WHERE_MAX:
+    entries = place.node.entries if isinstance(place.node, Fields) else {}
+    if not isinstance(place.node, Fields) or len(entries) > WHERE_MAX:
         place.fault(f"must be a mapping of at most {WHERE_MAX} attributes to one value each")
-        return ()
     reader = text(1_000)
     found = []
-    for name, node in place.node.entries.items():
+    for name, node in entries.items():
         value = reader.read(Place(node, joined(place.path, name), place.faults))
         if value is not None:
             found.append((name, value))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from analyzers.policy import (
     DEFAULT_SEGMENTS,
@@ -20,7 +20,7 @@ from analyzers.policy import (
     Measure,
     Metric,
 )
-from pipeline.config.fields import Section
+from pipeline.config.fields import Key, Section
 from pipeline.config.metric_keys import (
     ANSWERED_BY,
     CAP,
@@ -108,7 +108,7 @@ def metric(
     ground = _ground(name, kind, given)
     measured = _measure(here, kind, ground)
     measure = measured or ground.measure
-    answers = measure is Measure.ANSWER
+    answers = measure is Measure.ANSWER or measured is None
     margin = _margin(here, kind, ground)
     criticality = _criticality(here, measure, ground)
     built = Metric(
@@ -169,6 +169,11 @@ def _says_what_feeds_it(here: Section, given: Metric | None) -> bool:
     """Whether it is said which events feed a metric, even if it is said wrongly."""
     places = [here.at(key) for key in (TYPE, SERVICE, WHERE)]
     return given is not None or any(p and (not p.empty() or p.blank()) for p in places)
+
+
+def _is_slip(here: Section, key: Key[Any]) -> bool:
+    """Whether a key says something that it cannot say, so that what is meant is not known."""
+    return here.has(key) and key.of(here) is None
 
 
 def _or(found: T | None, ground: T) -> T:
@@ -343,7 +348,7 @@ def _check_margin(here: Section, built: Metric) -> None:
         here.fault(MARGIN, f"{size:g} must be below 1: one percent is written 0.01")
     elif built.kind is Kind.COUNT and not relative:
         here.fault(MARGIN, "of a count must be relative: a number of events depends on the share")
-    elif relative and built.worse == "lower" and size >= 1:
+    elif relative and built.worse == "lower" and size >= 1 and not _is_slip(here, WORSE):
         here.fault(MARGIN, f"{size:g} must be below 1: nothing falls by more than all of itself")
     elif relative and size > 100:
         here.fault(MARGIN, f"{size:g} must be at most 100 times the baseline: 0.1 is ten percent")

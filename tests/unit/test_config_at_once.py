@@ -171,6 +171,11 @@ def test_metrics_and_services_without_a_name_or_with_anothers_are_judged() -> No
             (".measure: must be one of", ".worse: must be lower"),
         ),
         (
+            "kind: proportion, type: x, measure: value, answered_by: a b, deadline: -1h",
+            (".measure: value does not make", ".answered_by: must be", ".deadline: must be"),
+        ),
+        ("kind: count, type: x, worse: hihger, margin: 2", (".worse: must be higher or lower",)),
+        (
             "kind: gauge, type: x, measure: outcome, cap: 3",
             (".measure: outcome does not make a gauge", ".cap: belongs to amounts"),
         ),
