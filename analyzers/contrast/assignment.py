@@ -8,6 +8,11 @@ share stays the same. Where it changes, the odds ratio against the declared odds
 what was learned, carry over: a prior may be anything that is known before, so the product stays an
 e-process, exactly.
 
+The log of a factor is convex in the second arm's count. Where it is not known for some units which
+arm they came to, their expectation under the null only makes the factor smaller (Jensen 1906); and
+where such an expectation rests on one of two assumptions, the smaller of the two factors is an
+e-variable under either.
+
 What counts are assignments (exposures, or subjects seen for the first time), never outcomes: a
 canary that loses its orders must look harmful, not wrongly assigned.
 """
@@ -60,22 +65,32 @@ class Assignments:
         self._open = np.concatenate([self._open, np.zeros((count, 3))])
         self._scores = np.concatenate([self._scores, np.zeros((count, 3))])
 
-    def advance(self, rows: Ints, counts: Floats, share: Floats) -> Floats:
+    def advance(
+        self, rows: Ints, counts: Floats, share: Floats, other: Floats | None = None
+    ) -> Floats:
         """Log e-values (k,) after one stratum for each of the given rows (each at most once):
         ``counts`` (k, 2) of units by arm, ``share`` (k,) what the second arm should have had of
-        them. Strata without units, or whose share is not within (0, 1), say nothing."""
+        them. Strata without units, or whose share is not within (0, 1), say nothing. ``other``
+        (k, 2) is a second account of the same units: where they are not clustered, the one that
+        says less is believed."""
         units = counts[:, 0] + counts[:, 1]
         usable = (share > 0) & (share < 1) & (counts >= 0).all(axis=1)
         usable &= np.isfinite(units) & (units > 0)
         told, due = rows[usable], (units * share)[usable]
         self._open[told] += np.column_stack([counts[usable], due])
-        full = told[self._enough(told)]
+        enough = self._enough(told)
+        full = told[enough]
         if len(full):
             first, second, due = self._open[full].T
-            units = first + second
+            units, whole = first + second, np.column_stack([first, second])
+            if other is None:
+                other = counts
+            # What is not clustered is never merged: this stratum is all there is.
+            apart = self._clustered[full][:, None]
+            rival = np.where(apart, whole, other[usable][enough])
             # Shares that differ within what was merged only make a binomial of their mean wider
             # than the truth (Hoeffding 1956), and the factor is convex: it stays an e-variable.
-            self._judge(full, np.column_stack([first, second]), due / units)
+            self._judge(full, whole, rival, due / units)
             self._open[full] = 0.0
         return self.log_e[rows]
 
@@ -92,13 +107,14 @@ class Assignments:
         merged = units * share * (1.0 - share) >= MERGED * (1.0 - 2.0 * share) ** 2
         return np.asarray(merged | ~self._clustered[rows])
 
-    def _judge(self, rows: Ints, counts: Floats, share: Floats) -> None:
+    def _judge(self, rows: Ints, counts: Floats, rival: Floats, share: Floats) -> None:
         belief = self._carried(rows, share)
         divisor = np.where(self._clustered[rows], self._dispersion(rows), 1.0)
-        judged = np.isfinite(divisor)
-        counted = counts / np.where(judged, divisor, 1.0)[:, None]
-        counted = np.where(judged[:, None], counted, 0.0)
-        self.log_e[rows] += log_factor(belief, counted, share)
+        # Where the divisor is infinite nothing is counted, and the factor is one.
+        first, second = counts / divisor[:, None], rival / divisor[:, None]
+        one, two = log_factor(belief, first, share), log_factor(belief, second, share)
+        counted = np.where((one <= two)[:, None], first, second)
+        self.log_e[rows] += np.minimum(one, two)
         self._belief[rows] = belief + counted
         self._share[rows] = share
         units = counts[:, 0] + counts[:, 1]

@@ -91,6 +91,45 @@ def test_independent_counts_hold_their_rate_and_find_a_mismatch() -> None:
     assert crossed[rows:].mean() > 0.99
 
 
+def test_of_two_accounts_of_the_same_units_the_one_that_says_less_is_believed() -> None:
+    one, two = Assignments(), Assignments()
+    for tests in (one, two):
+        tests.add(np.array([False]))
+    share, many, few = np.array([0.5]), np.array([[400.0, 600.0]]), np.array([[450.0, 550.0]])
+    told = one.advance(ONE, many, share, few)
+    assert told[0] == two.advance(ONE, few, share)[0]
+    # What is known by now expects more of the second arm: fewer say less.
+    even = np.array([[500.0, 500.0]])
+    assert one.advance(ONE, few, share, even)[0] == two.advance(ONE, even, share)[0]
+    assert one.told(ONE) == two.told(ONE)
+
+
+def test_the_lower_of_two_accounts_expects_at_most_one_if_either_is_right() -> None:
+    """Enumerated: the first is binomial, the other any function of it."""
+    n, share = 9, 0.3
+    total = 0.0
+    for x in range(n + 1):
+        tests = Assignments(concentration=10.0)
+        tests.add(np.array([False]))
+        other = float(n - x) / 2.0
+        pair, rival = np.array([[n - x, x]], float), np.array([[n - other, other]])
+        log = tests.advance(ONE, pair, np.array([share]), rival)[0]
+        total += stats.binom.pmf(x, n, share) * np.exp(log)
+    assert total < 1.0
+
+
+def test_clustered_counts_have_one_account_only() -> None:
+    one, two = Assignments(), Assignments()
+    for tests in (one, two):
+        tests.add(np.array([True]))
+    rng = np.random.default_rng(9)
+    for _ in range(60):
+        pair = rng.poisson([40.0, 20.0]).astype(float)[None]
+        told = one.advance(ONE, pair, np.array([0.5]), np.array([[30.0, 30.0]]))
+        assert told[0] == two.advance(ONE, pair, np.array([0.5]))[0]
+    assert one.log_e[0] > 5.0
+
+
 def test_few_clusters_of_a_small_arm_wait_for_more() -> None:
     told = after([(198.0, 2.0), (190.0, 10.0)] * 200, [0.01] * 400, clustered=True)
     assert not told[:140].any()
