@@ -62,6 +62,8 @@ _MEASURES: Final = {
 _MAY_BE_BLANK: Final = (UNIT, REASON, NAME)
 _NEEDED: Final = "is not in the catalogue, so it needs `kind:` and the `type:` of its events"
 _NO_TYPE: Final = "is missing: say which events feed it, or `type: []` for all of them"
+# What any event feeds, so that no type has to be named.
+_OF_ANYTHING: Final = frozenset({Measure.VALIDITY, Measure.FLOW})
 # Of any event at all these would say nothing: what was asked, or who was put on a side.
 _OF_SOME_TYPE: Final = (Measure.ANSWER, Measure.ASSIGNMENT)
 
@@ -134,9 +136,11 @@ def metric(
         named=named,
         reason=REASON.of(here) or ground.reason,
     )
-    if measured is not None:  # of a measure that cannot be it is not known what else it needs
+    if measured is not None:
         _check_events(here, built, given)
         _check_answers(here, built)
+    elif not _OF_ANYTHING.intersection(_MEASURES[kind]) and not _says_what_feeds_it(here, given):
+        here.fault(TYPE, _NO_TYPE)  # whatever it is meant to measure
     _check_worse(here, built, given)
     _check_strangers(here, built)
     _check_margin(here, built)
@@ -270,7 +274,7 @@ def _weight(here: Section, criticality: Criticality, ground: Metric | None) -> f
 
 def _check_events(here: Section, built: Metric, given: Metric | None) -> None:
     """Faults of what feeds the metric."""
-    anything = built.measure in (Measure.VALIDITY, Measure.FLOW)
+    anything = built.measure in _OF_ANYTHING
     if built.measure in _OF_SOME_TYPE:
         place = here.at(TYPE)
         if not built.types and (place is None or not (place.elements() or place.blank())):

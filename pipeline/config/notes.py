@@ -120,7 +120,7 @@ def _of_own_types(settings: Settings) -> Iterator[Fault]:
     for metric, words in asked:
         for name, key in words if metric.named else ():
             near = guess(name, known)
-            usual = named[name] > 1 or key != "type"  # exposure and answers are often one's own
+            usual = named[name] > 1 or key == "exposure"  # which is often one's own
             if name in known or name in made or (usual and not near):
                 continue
             why = near or ", which no mapping and no other metric names: make sure that it is sent"

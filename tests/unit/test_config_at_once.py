@@ -175,6 +175,7 @@ def test_metrics_and_services_without_a_name_or_with_anothers_are_judged() -> No
             (".measure: value does not make", ".answered_by: must be", ".deadline: must be"),
         ),
         ("kind: count, type: x, worse: hihger, margin: 2", (".worse: must be higher or lower",)),
+        ("kind: gauge, measure: odd", (".measure: must be one of", ".type: is missing")),
         (
             "kind: gauge, type: x, measure: outcome, cap: 3",
             (".measure: outcome does not make a gauge", ".cap: belongs to amounts"),

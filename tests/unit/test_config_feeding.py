@@ -194,6 +194,10 @@ metrics: {mine: {kind: count, type: pick.lost}}
             "order_confirmation_rate: {answered_by: order.confirmd}",
             ".answered_by: order.confirmd is a type of your own; did you mean order.confirmed?",
         ),
+        (
+            "order_confirmation_rate: {answered_by: invoice.seen}",
+            ".answered_by: invoice.seen is a type of your own, which no mapping and no other metric",
+        ),
     ],
 )
 def test_a_type_that_nothing_else_names_is_noted_where_events_are_posted(
