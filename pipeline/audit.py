@@ -17,16 +17,26 @@ from analyzers.auditing.audit import (
     Left,
     ServiceAudit,
     Skipped,
+    Unmeasured,
     any_simple,
     finding,
     metric_audits,
     rate,
 )
 from analyzers.auditing.injury import HARM_MARGINS, can_injure
-from analyzers.auditing.placebo import SUBJECT, LeftOut, Recorded, planned, recorded
-from analyzers.auditing.trial import Trial, tried
+from analyzers.auditing.measured import missing
+from analyzers.auditing.placebo import (
+    SUBJECT,
+    LeftOut,
+    Placebo,
+    Recorded,
+    planned,
+    recorded,
+)
+from analyzers.auditing.trial import Case, Trial, tried
 from analyzers.facts import Facts, Marker, Reject
-from analyzers.policy import Policy
+from analyzers.folding.cells import fed_by
+from analyzers.policy import Measure, Metric, Policy
 from analyzers.timeline import timeline
 from analyzers.times import rfc3339
 
@@ -133,12 +143,26 @@ def _service(
         first_ns, last_ns, watch_s=policy.watch_s, splits=plan.splits, shares=plan.shares,
         seed=plan.seed,
     )  # fmt: skip
-    nothing: list[Trial] = []
-    for number, placebo in enumerate(placebos):
-        told(f"{service}: placebos", number, len(placebos))
-        nothing.append(tried(stream, placebo, policy, looks=plan.looks, simple=True))
-    harmed = _harmed(stream, nothing, policy, plan, told)
+    measured, unmeasured = _metrics(stream, policy)
+    cases = [Case(placebo, simple=True) for placebo in placebos]
+    cases += _harms(placebos, measured, plan)
+    trials: list[Trial] = []
+    for trial in tried(stream, cases, policy, looks=plan.looks):
+        trials.append(trial)
+        told(f"{service}: placebos", len(trials), len(cases))
+    nothing, others = trials[: len(placebos)], trials[len(placebos) :]
+    harmed = [
+        (case.harm.name, trial)
+        for case, trial in zip(cases[len(placebos) :], others, strict=True)
+        if case.harm is not None
+    ]
     metrics = metric_audits(nothing, harmed, policy)
+    seen = {one.metric for one in metrics}
+    unmeasured += [
+        _unmeasured(one, "nothing of it came while a placebo was watched", stream)
+        for one in measured
+        if one.name not in seen
+    ]
     verdict, advice = finding(nothing, metrics, policy, by=plan.by)
     return ServiceAudit(
         environment=environment,
@@ -155,6 +179,7 @@ def _service(
         repeated_test=any_simple(nothing, fixed=False),
         metrics=metrics,
         advice=advice,
+        not_measured=sorted(unmeasured, key=lambda one: one.metric),
     )
 
 
@@ -177,18 +202,29 @@ def _stream(
     return recorded(facts.take(mine), rejects, deployments, watch_s=policy.watch_s, by=by)
 
 
-def _harmed(
-    stream: Recorded, nothing: Sequence[Trial], policy: Policy, plan: Plan, told: Told
-) -> list[tuple[str, Trial]]:
+def _metrics(stream: Recorded, policy: Policy) -> tuple[list[Metric], list[Unmeasured]]:
+    """The metrics that are compared in total and of which a recording says something, and those of
+    which it says nothing."""
+    measured: list[Metric] = []
+    others: list[Unmeasured] = []
+    for metric in policy.metrics:
+        if metric.measure is Measure.FLOW:
+            continue
+        if why := missing(metric, stream.facts, policy):
+            others.append(_unmeasured(metric, why, stream))
+        else:
+            measured.append(metric)
+    return measured, others
+
+
+def _unmeasured(metric: Metric, why: str, stream: Recorded) -> Unmeasured:
+    return Unmeasured(metric.name, why, int(fed_by(metric, stream.facts).sum()))
+
+
+def _harms(placebos: Sequence[Placebo], metrics: Sequence[Metric], plan: Plan) -> list[Case]:
     """The first placebos at the largest share again, with each metric harmed in turn."""
-    seen = {one.metric for trial in nothing for one in trial.metrics}
-    metrics = [one for one in policy.metrics if one.name in seen and can_injure(one)]
     most = max(plan.shares)
-    placebos = [trial.placebo for trial in nothing if trial.placebo.share == most][: plan.harmed]
-    found: list[tuple[str, Trial]] = []
-    for metric in metrics:
-        for placebo in placebos:
-            told(f"harm to {metric.name}", len(found), len(metrics) * len(placebos))
-            trial = tried(stream, placebo, policy, looks=plan.looks, harm=metric)
-            found.append((metric.name, trial))
-    return found
+    chosen = [placebo for placebo in placebos if placebo.share == most][: plan.harmed]
+    return [
+        Case(placebo, harm=metric) for metric in metrics if can_injure(metric) for placebo in chosen
+    ]

@@ -239,13 +239,14 @@ def _show_service(console: Console, one: ServiceAudit, found: Audit) -> None:
     from rich.text import Text
 
     from analyzers.auditing.audit import verdict_line
+    from pipeline import render
 
     style = "bold green" if one.finding == "fine" else "bold red"
     name = f"{_plain(one.service)} in {_plain(one.environment)}: "
     console.print(Text.assemble((name, "bold"), (verdict_line(one, found.error_rate), style)))
     console.print(
         f"{one.events} events from {one.since} to {one.until}; {one.false_alarms.tried} placebos, "
-        f"split by {_plain(found.by)}, watched {one.watch_seconds / 3600:g} h; "
+        f"split by {_plain(found.by)}, each watched for {render.span(one.watch_seconds)} at most; "
         f"promoted {_share(one.promoted)}"
     )
     console.print(
@@ -259,8 +260,15 @@ def _show_service(console: Console, one: ServiceAudit, found: Audit) -> None:
     console.print(_table("false alarms", ("measured", "fixed rule", "repeated test"), blamed))
     harmed = [_found(m) for m in one.metrics if m.power is not None]
     if harmed:
-        columns = ("harm", "found", "rolled back", "after", "events")
+        within = f"found within {render.span(one.watch_seconds)}"
+        columns = ("harm", within, "rolled back", "after", "events")
         console.print(_table("harm done", columns, harmed))
+    for other in one.not_measured:
+        if other.events:
+            console.print(f"not measured: {other.metric} ({_plain(other.why)})")
+    absent = [other.metric for other in one.not_measured if not other.events]
+    if absent:
+        console.print(f"not measured, as no event is of theirs: {', '.join(absent)}")
     for advice in one.advice:
         console.print(f"- {advice}")
     console.print()
@@ -284,11 +292,14 @@ def _alarms(one: MetricAudit) -> tuple[str, ...]:
 
 
 def _found(one: MetricAudit) -> tuple[str, ...]:
+    from analyzers.auditing.audit import percent
+
+    rolled_back = one.rolled_back
     return (
         one.metric,
         one.harm,
         _share(one.power),
-        "-" if one.rolled_back is None else f"{one.rolled_back.share * 100:.3g} %",
+        "-" if rolled_back is None else f"{percent(rolled_back.share, 3)} %",
         "-" if one.median_seconds is None else f"{one.median_seconds / 3600:.1f} h",
         "-" if one.median_events is None else f"{one.median_events:.0f}",
     )
@@ -296,10 +307,11 @@ def _found(one: MetricAudit) -> tuple[str, ...]:
 
 def _share(rate: Rate | None) -> str:
     """A rate as a terminal shows it: percent, with its interval."""
+    from analyzers.auditing.audit import percent
+
     if rate is None:
         return "-"
-    low, high = rate.low * 100, rate.high * 100
-    return f"{rate.share * 100:.3g} % ({low:.2g} to {high:.2g})"
+    return f"{percent(rate.share, 3)} % ({percent(rate.low)} to {percent(rate.high)})"
 
 
 def _plain(text: str) -> str:

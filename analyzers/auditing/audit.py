@@ -52,6 +52,15 @@ class MetricAudit(msgspec.Struct, frozen=True, kw_only=True):
     median_events: float | None = None
 
 
+class Unmeasured(msgspec.Struct, frozen=True):
+    """A metric of which the recording says nothing, what it lacks, and how many ``events`` feed it
+    all the same."""
+
+    metric: str
+    why: str
+    events: int
+
+
 class Left(msgspec.Struct, frozen=True):
     """Events of a version that were left out, because it was a canary itself."""
 
@@ -60,7 +69,8 @@ class Left(msgspec.Struct, frozen=True):
 
 
 class ServiceAudit(msgspec.Struct, frozen=True, kw_only=True):
-    """One service in one environment: what was replayed and what came out. ``advice`` is what to
+    """One service in one environment: what was replayed and what came out. No placebo is watched
+    for longer than ``watch_seconds``: what takes longer counts as not found. ``advice`` is what to
     do about it, a sentence each. Times are event times, RFC 3339."""
 
     environment: str
@@ -77,21 +87,39 @@ class ServiceAudit(msgspec.Struct, frozen=True, kw_only=True):
     repeated_test: Rate
     metrics: list[MetricAudit]
     advice: list[str]
+    not_measured: list[Unmeasured] = msgspec.field(default_factory=list)
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """A service that was not audited, and why."""
+    """A service that was not audited, and why; one that was not ``reached`` had no time left."""
 
     environment: str
     service: str
     events: int
     why: str
+    reached: bool = True
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How many lines of the recording were what, in the words of ``plimsoll replay``. ``events``
+    are distinct ones; ``rejected`` counts every line that is of no use, parts of files that were
+    cut off among them; ``ignored`` are payloads of other tools that are no markers."""
+
+    events: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    markers: int = 0
+    conflicts: int = 0
+    rejected_by_reason: dict[str, int] = msgspec.field(default_factory=dict)
+    ignored: int = 0
+    ignored_by_kind: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """What ``plimsoll audit --format json`` prints. ``error_rate`` is the promised rate of false
     rollbacks of a deployment; ``harm_margins`` the size of the injected harm in margins; ``by``
-    what was put on a side together; ``bounded`` says what was not read, if anything."""
+    what was put on a side together; ``bounded`` says what was not read, if anything; ``counts`` are
+    of all that was."""
 
     schema: int
     policy: str
@@ -107,6 +135,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     services: list[ServiceAudit]
     skipped: list[Skipped]
     bounded: str = ""
+    counts: Counts = msgspec.field(default_factory=Counts)
 
 
 def rate(found: int, tried: int) -> Rate:
@@ -121,18 +150,32 @@ def rate(found: int, tried: int) -> Rate:
     return Rate(found, tried, found / tried if tried else 0.0, low, high)
 
 
+def percent(share: float, digits: int = 2) -> str:
+    """A share in percent as people write it, without the sign: never with an exponent, and 100
+    only where it is all.
+
+    >>> [percent(share) for share in (0.0, 0.00123, 0.37, 0.9993, 1.0)]
+    ['0', '0.12', '37', '99.9', '100']
+    """
+    value = 100.0 * share
+    written = float(f"{value:.{digits}g}")
+    if written >= 100.0 > value:
+        written = min(float(f"{value:.3g}"), 99.9)
+    return f"{written:.10f}".rstrip("0").rstrip(".")
+
+
 def verdict_line(told: ServiceAudit, error_rate: float) -> str:
     """One sentence on the false alarms of a service."""
     r = told.false_alarms
     measured = (
-        f"measured false alarms {r.found} of {r.tried} ({_percent(r.low)} to {_percent(r.high)} %)"
+        f"measured false alarms {r.found} of {r.tried} ({percent(r.low)} to {percent(r.high)} %)"
     )
     if told.finding == "fine":
-        return f"{measured}: no sign that it is above the promised {_percent(error_rate)} %"
+        return f"{measured}: no sign that it is above the promised {percent(error_rate)} %"
     if r.low > error_rate:
-        return f"{measured}: above the promised {_percent(error_rate)} %"
+        return f"{measured}: above the promised {percent(error_rate)} %"
     names = ", ".join(m.metric for m in told.metrics if m.false_alarms.low > error_rate)
-    return f"{measured}; above the promised {_percent(error_rate)} % by themselves: {names}"
+    return f"{measured}; above the promised {percent(error_rate)} % by themselves: {names}"
 
 
 def harm_text(metric: Metric) -> str:
@@ -142,7 +185,7 @@ def harm_text(metric: Metric) -> str:
         return f"{size * 100:+.4g} %"
     if metric.kind is Kind.PROPORTION:
         return f"{size * 100:+.4g} points"
-    return f"{size:+.4g} {metric.unit}"
+    return f"{size:+.4g} {metric.unit}".removesuffix(" 1")  # the unit of what has none
 
 
 def metric_audits(
@@ -165,7 +208,7 @@ def _metric(
     return MetricAudit(
         metric=metric.name,
         indicative=any(one.indicative for one in told),
-        false_alarms=rate(sum(one.found for one in told), len(nothing)),
+        false_alarms=rate(sum(one.found for one in told), len(told)),
         fixed_rule=rate(sum(one.fixed for one in simple), len(nothing)) if simple else None,
         repeated_test=rate(sum(one.peeked for one in simple), len(nothing)) if simple else None,
         harm=harm_text(metric) if mine else "",
@@ -213,7 +256,3 @@ def any_simple(nothing: Sequence[Trial], *, fixed: bool) -> Rate:
     """How often a simpler rule blamed a placebo for any of its metrics."""
     hits = sum(any(one.fixed if fixed else one.peeked for one in trial.simple) for trial in nothing)
     return rate(hits, len(nothing))
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.2g}" if share < 1.0 else "100"

@@ -1,31 +1,49 @@
-"""One placebo watched to its end: what the engine said of a release that changed nothing, or of
-one that did a known harm.
+"""Placebos watched to their ends: what the engine said of releases that changed nothing, or that
+did a known harm.
 
 The very path of a real release: facts fold into cells, questions are settled, cells advance the
-evidence of a deployment whose start a marker tells.
+evidence of a deployment whose start a marker tells. Placebos are watched together, as releases
+are: each in an environment of its own, all their comparisons rows of one table. What becomes of
+one does not depend on the others.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from analyzers.auditing.injury import injured
 from analyzers.auditing.peeking import Simple, simple_rules
 from analyzers.auditing.placebo import Placebo, Recorded, split
+from analyzers.auditing.watched import Watched
 from analyzers.comparing.arms import shown_before
-from analyzers.facts import NS_PER_S, SLICE_NS, SLICE_S, Ints, Marker
+from analyzers.comparing.comparisons import Comparisons
+from analyzers.facts import NEVER, NS_PER_S, SLICE_NS, SLICE_S, Ints, Marker
 from analyzers.folding.answers import heard, settle
 from analyzers.folding.cells import Cells, fold, merge
-from analyzers.judging.evidence import EXPECTED_DAYS, Evidence
+from analyzers.folding.series import SeriesTable, coded
+from analyzers.judging.evidence import EXPECTED_DAYS, advance
 from analyzers.policy import Metric, Policy
 from analyzers.timeline import STARTED, Deployment, timeline
 
 _HISTORY_NS = EXPECTED_DAYS * 24 * 3600 * NS_PER_S
 # Neither occurs among the facts of a split: tracks alone say who is on which side.
 _NEW, _OLD = "placebo", "recorded"
+# Placebos are watched together up to so many cells and buckets: what bounds the memory.
+TOGETHER: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A placebo to be watched, with ``harm`` done to that metric of its canary. ``simple`` has
+    simpler rules look too."""
+
+    placebo: Placebo
+    harm: Metric | None = None
+    simple: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +61,8 @@ class Tried:
 @dataclass(frozen=True, slots=True)
 class Trial:
     """What became of one placebo. ``rolled_back`` and ``promoted``: whether the policy's own rule
-    ever said so, ``seconds`` when it first said that it must be rolled back."""
+    ever said so, ``seconds`` when it first said that it must be rolled back; ``metrics`` are those
+    of which anything came."""
 
     placebo: Placebo
     rolled_back: bool
@@ -56,65 +75,112 @@ class Trial:
 
 def tried(
     told: Recorded,
-    placebo: Placebo,
+    cases: Sequence[Case],
     policy: Policy,
     *,
     looks: int,
-    harm: Metric | None = None,
-    simple: bool = False,
-) -> Trial:
-    """Watches one placebo, with ``harm`` done to that metric of its canary; ``looks`` are how often
-    metrics are looked at one by one (the deployment as a whole is followed slice by slice).
-    ``simple`` has simpler rules look too."""
+    together: int = TOGETHER,
+) -> Iterator[Trial]:
+    """What becomes of each case, in their order. ``looks`` are how often metrics are looked at one
+    by one (the deployment as a whole is followed slice by slice); as many are watched together as
+    have ``together`` cells and buckets, at least one."""
+    waiting: list[_Watch] = []
+    held = 0
+    for case in cases:
+        watch = _prepared(told, case, policy, looks)
+        size = len(watch.cells) + len(watch.cells.bin)
+        if waiting and held + size > together:
+            yield from _watched(waiting, policy)
+            waiting, held = [], 0
+        waiting.append(watch)
+        held += size
+    yield from _watched(waiting, policy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """A case ready to be watched: the ``cells`` from its start on, what the baseline had shown
+    before, the slices before which each look happens, and what simpler rules say. ``times_ns`` are
+    those of its events since the start."""
+
+    placebo: Placebo
+    deployment: Deployment
+    cells: Cells
+    expected: Mapping[str, int]
+    edges: Ints
+    times_ns: Ints
+    simple: tuple[Simple, ...]
+
+
+def _prepared(told: Recorded, case: Case, policy: Policy, looks: int) -> _Watch:
+    placebo = case.placebo
     near = told.between(placebo.started_ns - _HISTORY_NS, placebo.until_ns)
     sides = split(near, placebo)
-    mine = sides.recorded if harm is None else injured(sides, harm, placebo.salt)
+    mine = sides.recorded if case.harm is None else injured(sides, case.harm, placebo.salt)
     cells = _cells(mine, policy, placebo.until_ns)
     deployment = _deployment(near, placebo)
     start, edges = placebo.started_ns // SLICE_NS, _edges(placebo, looks)
     history, rest = cells.split(start)
-    expected = shown_before(deployment, _OLD, [history], EXPECTED_DAYS)
-    evidence = Evidence(deployment, _OLD, policy, expected)
-    evidence.advance(history)
-    first: dict[str, tuple[int, int]] = {}
-    for edge in edges.tolist():
-        block, rest = rest.split(edge)
-        if not len(block):
-            continue
-        evidence.advance(block)
-        _look(evidence, first, (edge - start) * SLICE_S)
-    at = evidence.degraded_at
-    return Trial(
+    times_ns = mine.facts.time_ns
+    return _Watch(
         placebo,
-        rolled_back=at is not None,
-        promoted=any(change.status == "healthy" for change in evidence.changes),
-        seconds=0 if at is None else (at + 1 - start) * SLICE_S,
-        events=_until(mine, placebo, at),
-        metrics=tuple(
-            Tried(key[0], one.indicative, key[0] in first, *first.get(key[0], (0, 0)))
-            for key, one in sorted(evidence.comparisons.items())
-            if not key[1]
-        ),
-        simple=(
-            simple_rules(cells, edges, policy, share=placebo.share, since=start) if simple else ()
-        ),
+        deployment,
+        rest,
+        shown_before(deployment, _OLD, [history], EXPECTED_DAYS),
+        edges,
+        times_ns[times_ns >= placebo.started_ns],
+        simple_rules(rest, edges, policy, share=placebo.share, since=start) if case.simple else (),
     )
 
 
-def _look(evidence: Evidence, first: dict[str, tuple[int, int]], seconds: int) -> None:
-    """Notes which totals have crossed 1 / error rate by now, and with how many events."""
-    level = -math.log(evidence.policy.error_rate)
-    for key, one in evidence.comparisons.items():
-        if not key[1] and key[0] not in first and one.log_harm_max >= level:
-            first[key[0]] = (seconds, int(one.seen.sum()))
+def _watched(watches: Sequence[_Watch], policy: Policy) -> Iterator[Trial]:
+    """What becomes of placebos that are watched together."""
+    table = Comparisons()
+    judged: list[Watched] = []
+    cells: list[Cells] = []
+    for number, watch in enumerate(watches):
+        environment = f"{number:09}"  # in the order of the cells, which so need no sorting
+        deployment = replace(watch.deployment, environment=environment)
+        judged.append(Watched(deployment, _OLD, policy, watch.expected, table=table))
+        cells.append(_placed(watch.cells, environment))
+    advance(judged, table, merge(cells))
+    return map(_trial, watches, judged)
 
 
-def _until(told: Recorded, placebo: Placebo, at: int | None) -> int:
-    """How many events of both sides had come when a slice ended."""
-    if at is None:
-        return 0
-    inside = told.facts.time_ns >= placebo.started_ns
-    return int((inside & (told.facts.time_ns < (at + 1) * SLICE_NS)).sum())
+def _placed(cells: Cells, environment: str) -> Cells:
+    """The cells of one environment as those of another."""
+    series = coded(cells.series)
+    words = ((environment,) * len(series.words[0]), *series.words[1:])
+    return replace(cells, series=SeriesTable(series.codes, words))
+
+
+def _trial(watch: _Watch, evidence: Watched) -> Trial:
+    at, start = evidence.degraded_at, watch.placebo.started_ns // SLICE_NS
+    until_ns = 0 if at is None else (at + 1) * SLICE_NS
+    return Trial(
+        watch.placebo,
+        rolled_back=at is not None,
+        promoted=evidence.promoted,
+        seconds=0 if at is None else (at + 1 - start) * SLICE_S,
+        events=int((watch.times_ns < until_ns).sum()),
+        metrics=tuple(
+            _tried(watch, evidence, metric)
+            for metric, segment in sorted(evidence.comparisons)
+            if not segment and evidence.comparisons[metric, segment].shown
+        ),
+        simple=watch.simple,
+    )
+
+
+def _tried(watch: _Watch, evidence: Watched, metric: str) -> Tried:
+    """What a metric's total came to, as of the first look after it crossed."""
+    key = (metric, ())
+    indicative, crossed = evidence.comparisons[key].indicative, evidence.crossed(key)
+    if crossed == NEVER:
+        return Tried(metric, indicative, found=False, seconds=0, events=0)
+    look = int(watch.edges[np.searchsorted(watch.edges, crossed, side="right")])
+    seconds = (look - watch.placebo.started_ns // SLICE_NS) * SLICE_S
+    return Tried(metric, indicative, found=True, seconds=seconds, events=evidence.seen(key, look))
 
 
 def _cells(told: Recorded, policy: Policy, until_ns: int) -> Cells:

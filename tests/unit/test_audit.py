@@ -13,16 +13,27 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import binomtest
 
-from analyzers.auditing.audit import Audit, rate, verdict_line
+from analyzers.auditing.audit import Audit, percent, rate, verdict_line
+from analyzers.auditing.measured import missing
 from analyzers.facts import Facts, concat
-from analyzers.policy import Policy
+from analyzers.policy import Kind, Measure, Metric, Policy
 from collector.decoding.decode import decode
 from pipeline.audit import Gathered, Plan, audit
 from pipeline.audit_command import audit as command
 from pipeline.demo.orders import shipped_orders
 from pipeline.demo.play import demanded
 from pipeline.demo.story import Dials, Story, releases
-from tests.facts_of import OLD, duration, facts_of, flow, policy_of, success
+from tests.facts_of import (
+    OLD,
+    answered,
+    duration,
+    facts_of,
+    flow,
+    metric_of,
+    policy_of,
+    success,
+    throughput,
+)
 from tests.order_facts import Orders, drawn
 
 HOUR = 3_600
@@ -105,6 +116,58 @@ def test_an_audit_is_the_same_every_time_and_another_with_another_seed() -> None
     assert found != made(facts, by="customer", seed=2, splits=2)
 
 
+def test_a_metric_whose_answers_never_came_is_not_measured_and_says_so() -> None:
+    asked = facts_of(np.linspace(0, 4 * HOUR, 1_500), version=OLD)
+    policy = policy_of(success(), duration(), answered(), flow(), watch_s=HOUR)
+    (service,) = made(asked, policy, splits=1, harmed=1).services
+    assert [one.metric for one in service.metrics] == ["success"]
+    assert [(one.metric, one.why, one.events) for one in service.not_measured] == [
+        ("answered", "no order.confirmed answers any order.submitted", 1_500),
+        ("duration", "no order.confirmed", 0),
+    ]
+
+
+def test_a_metric_that_came_only_before_the_placebos_is_not_measured() -> None:
+    asked = facts_of(np.linspace(0, 4 * HOUR, 1_500), version=OLD)
+    early = facts_of(np.arange(9.0), types="order.confirmed", value=2.0, version=OLD)
+    policy = policy_of(success(), duration(), flow(), watch_s=HOUR)
+    (service,) = made(concat([asked, early]), policy, splits=1).services
+    assert [(one.metric, one.why) for one in service.not_measured] == [
+        ("duration", "nothing of it came while a placebo was watched")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "facts", "lacks"),
+    [
+        (duration(), {"types": "order.confirmed"}, "no order.confirmed has a value"),
+        (throughput(exposure="page.viewed"), {}, "no page.viewed"),
+        (success(where=(("country", "DE"),)), {}, "no order.submitted with country DE"),
+        (throughput(), {"outcome": "rejected"}, "no order.submitted"),
+        (throughput(), {}, ""),
+    ],
+)
+def test_what_a_metric_lacks_is_said_in_words(
+    metric: Metric, facts: dict[str, Any], lacks: str
+) -> None:
+    assert missing(metric, facts_of(np.arange(3.0), **facts), policy_of(metric)) == lacks
+
+
+def test_a_ratio_lacks_what_its_denominator_lacks() -> None:
+    lines = metric_of("lines", Kind.AMOUNT, Measure.VALUE, types=("line.picked",))
+    ratio = replace(lines, name="ratio", kind=Kind.RATIO, types=("order.submitted",), over="lines")
+    facts = facts_of(np.arange(3.0), value=2.0)
+    assert missing(ratio, facts, policy_of(ratio, lines)) == "no line.picked"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0"), (1.0, "100"), (0.999, "99.9"), (0.0881, "8.8"), (1e-6, "0.0001")],
+)
+def test_percentages_are_written_as_people_write_them(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
 def test_services_with_too_few_events_are_named() -> None:
     few = facts_of(np.arange(50.0), service="price-api", version=OLD)
     found = made(concat([one_version(per_slice=0.5), few]), splits=1)
@@ -139,7 +202,12 @@ def test_the_command_prints_the_audit_as_json_and_as_a_table(tmp_path: Path) -> 
     assert found.services[0].watch_seconds == 2 * HOUR
     assert {one.metric for one in found.services[0].metrics} >= {"order_submission_success"}
     table = CliRunner().invoke(command, arguments, standalone_mode=False)
-    assert "measured false alarms 0 of 2" in " ".join(table.stdout.split())
+    told = " ".join(table.stdout.split())
+    assert "measured false alarms 0 of 2" in told
+    assert "each watched for 2 h at most" in told
+    assert "found within 2 h" in told
+    assert "e+" not in told
+    assert "not measured, as no event is of theirs: access_granted, api_latency" in told
     assert "order_submission_success" in table.stdout
 
 
