@@ -196,7 +196,7 @@ metrics: {mine: {kind: count, type: pick.lost}}
         ),
         (
             "order_confirmation_rate: {answered_by: invoice.seen}",
-            ".answered_by: invoice.seen is a type of your own, which no mapping and no other metric",
+            ".answered_by: invoice.seen is a type of your own, which no mapping and no other",
         ),
     ],
 )
