@@ -3,8 +3,10 @@
 Assignments are counted, never outcomes: a canary that loses a third of its orders has not been
 given fewer customers. Where events name the subject that was put on a side, each subject counts
 once: it is the first in its bucket. Who was the first in a bucket that both sides enter in one
-stratum is not known, and leaving such buckets out would favour the side that has more. There are
-two accounts of them, right under different conditions, and the one that says less is believed.
+stratum is not known, and leaving such buckets out would favour the side that has more. Two accounts
+of them are kept, and the one that says less is believed: by how many buckets each side entered,
+right wherever subjects stay on their side, however often they come there; and by the events in each
+bucket, right wherever subjects of both sides come equally often, even if one comes to both.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class Assigned:
         self._shown = np.zeros((0, 3))  # canary's units beyond its share, expected units, variance
         self._named = np.zeros(0, np.bool_)
         self._taken = np.zeros((0, ASSIGNED + 1), np.bool_)  # by bucket number, from 1 on
+        self._free = np.zeros(0)  # how many are not
 
     def __len__(self) -> int:
         return len(self.log_safe)
@@ -43,6 +46,7 @@ class Assigned:
         self._shown = np.concatenate([self._shown, np.zeros((count, 3))])
         self._named = np.concatenate([self._named, named])
         self._taken = np.concatenate([self._taken, np.zeros((count, ASSIGNED + 1), np.bool_)])
+        self._free = np.concatenate([self._free, np.full(count, float(ASSIGNED))])
 
     def advance(self, rows: Ints, strata: Strata) -> None:
         """See ``Family``; ``units`` are the events, buckets their subjects."""
@@ -62,7 +66,6 @@ class Assigned:
         there = self._named[rows[strata.bin_of]] & (strata.bin_counts > 0).any(axis=1)
         of, number, counts = strata.bin_of[there], strata.bin[there], strata.bin_counts[there]
         row = rows[of]
-        free = ASSIGNED - np.count_nonzero(self._taken[rows[places]], axis=1)
         fresh = ~self._taken[row, number]
         self._taken[row, number] = True
         place, counts = np.searchsorted(places, of[fresh]), counts[fresh]
@@ -74,6 +77,8 @@ class Assigned:
         alone = np.column_stack([summed(first & ~second), summed(second & ~first)])
         both, share = summed(first & second), strata.share[places]
         hit = alone.sum(axis=1) + both
+        free = self._free[rows[places]]
+        self._free[rows[places]] -= hit
         part = second_first(free, hit, share)
         by_bucket = alone + both[:, None] * np.column_stack([1.0 - part, part])
         sent = summed(counts[:, 1] / counts.sum(axis=1))
@@ -88,7 +93,7 @@ class Assigned:
         return Told(score, expected, variance)
 
 
-def second_first(free: Ints, hit: Floats, share: Floats) -> Floats:
+def second_first(free: Floats, hit: Floats, share: Floats) -> Floats:
     """In which part (k,) of the buckets that both arms entered in a stratum the second was there
     first, if its share of the subjects is ``share`` (k,): of ``free`` (k,) buckets ``hit`` (k,)
     were entered at all, which says nothing of the arms and everything of how crowded it was.
@@ -97,7 +102,7 @@ def second_first(free: Ints, hit: Floats, share: Floats) -> Floats:
     second arm is first in ``share`` of all that are entered; what it has not in those where it is
     alone, it has in those of both. Half of them where few are entered, ``share`` where all are.
 
-    >>> second_first(np.array([4096, 4096]), np.array([41.0, 4090.0]), np.full(2, 0.1)).round(3)
+    >>> second_first(np.array([4096.0, 4096.0]), np.array([41.0, 4090.0]), np.full(2, 0.1)).round(3)
     array([0.499, 0.206])
     """
     crowd = -np.log1p(-hit / np.maximum(free, hit + 1.0))

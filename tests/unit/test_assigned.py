@@ -83,7 +83,7 @@ def test_with_its_part_of_the_shared_buckets_each_side_was_first_in_its_share(
     many = stats.poisson.pmf(n, crowd)
     alone = [float(many[1:] @ side ** n[1:]) for side in (1.0 - share, share)]
     hit = float(many[1:].sum())
-    part = second_first(np.array([10**6]), np.array([hit * 10**6]), np.array([share]))[0]
+    part = second_first(np.array([1e6]), np.array([hit * 1e6]), np.array([share]))[0]
     assert alone[1] + part * (hit - sum(alone)) == pytest.approx(share * hit, rel=1e-9)
     assert 0.0 <= part <= 1.0
 
