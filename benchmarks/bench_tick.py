@@ -68,18 +68,25 @@ def tick(number: int, segments: int, chance: np.random.Generator) -> Facts:
     )  # fmt: skip
 
 
-def judged(ticks: int, segments: int) -> tuple[int, float]:
-    """Strata closed over all comparisons, and CPU seconds of taking in the cells of all ticks."""
+def judged(ticks: int, segments: int) -> tuple[int, list[float]]:
+    """Strata closed over all comparisons, and CPU seconds of taking in the cells of each tick."""
     chance = np.random.default_rng(1)
     evidence = Evidence(timeline([started(share=0.5)]).deployments[0], OLD, POLICY)
-    spent = 0.0
+    spent = []
     for number in range(ticks):
         cells = settled_cells(tick(number, segments, chance), POLICY, until_s=0.0)
         begin = time.process_time()
         evidence.advance(cells)
-        spent += time.process_time() - begin
+        spent.append(time.process_time() - begin)
     assert evidence.changes[-1].slice >= BEGIN_SLICE
     return sum(one.strata for one in evidence.comparisons.values()), spent
+
+
+def aged(spent: list[float]) -> float:
+    """What a tick costs in the last quarter of the watch, by what it cost in the second one: the
+    first begins all comparisons."""
+    quarter = len(spent) // 4
+    return float(np.median(spent[-quarter:]) / np.median(spent[quarter : 2 * quarter]))
 
 
 def looped(tests: int) -> float:
@@ -94,19 +101,21 @@ def looped(tests: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Comparisons per second of a tick.")
-    parser.add_argument("--ticks", type=int, default=12)
+    parser.add_argument("--ticks", type=int, default=160)
     parser.add_argument("--segments", type=int, default=20)
     told = parser.parse_args()
     ticks, tests = told.ticks, 500
     judged(2, told.segments)
     looped(20)
-    comparisons, spent = judged(ticks, told.segments)
+    comparisons, each = judged(ticks, told.segments)
+    spent = sum(each)
     scipy_s = looped(tests) / tests * comparisons
     print(f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}")
     print(f"{comparisons // ticks} comparisons a tick, {1e3 * spent / ticks:.0f} ms CPU")
     print(f"{comparisons / spent:,.0f} comparisons/s, {1e6 * spent / comparisons:.0f} us each")
     print(f"scipy's mannwhitneyu of {SEEN} values in a loop: {comparisons / scipy_s:,.0f}/s")
     print(f"a comparison costs {spent / scipy_s:.3f} of it")
+    print(f"a tick of the last quarter costs {aged(each):.2f} of one of the second")
 
 
 if __name__ == "__main__":

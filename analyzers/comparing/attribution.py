@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from analyzers.comparing.arms import CANARY, NEITHER, Key, arm_of, share_over
-from analyzers.comparing.names import Heard, Known, Names
+from analyzers.comparing.arms import CANARY, NEITHER, Key, share_over
+from analyzers.comparing.names import Heard, Names
+from analyzers.comparing.parts import TYPE, Parts, Role, epochs
 from analyzers.facts import SLICE_NS, SLICE_S, Bools, Floats, Ints
-from analyzers.folding.cells import Cells, Series
+from analyzers.folding.cells import Cells
 from analyzers.folding.grouping import runs
+from analyzers.folding.histogram import middles
 from analyzers.folding.moments import floats
-from analyzers.policy import Kind, Measure, Metric, Policy
+from analyzers.folding.subjects import BESIDE_VALUES
+from analyzers.policy import Kind, Metric, Policy
 from analyzers.timeline import Deployment
 
-_TYPE: Final = "type"
 _UNASKED: Final = -2
 
 
@@ -64,25 +65,6 @@ class Block:
         )  # fmt: skip
 
 
-class _Role(IntEnum):
-    """What a cell is in a comparison: what is compared, what it is held against."""
-
-    OWN = 0
-    EXPOSURE = 1
-    DENOMINATOR = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A series that speaks in a comparison of one release."""
-
-    key: Key
-    role: _Role
-    arm: int
-    begins: int  # first slice that counts
-    quantum: float  # of its values in the unit; 0 where its events are counted
-
-
 @dataclass(frozen=True, slots=True)
 class Shares:
     """Cells of one release as parts of its comparisons: c cells and m buckets, unsummed. ``of`` is
@@ -99,7 +81,26 @@ class Shares:
     bin_shown: Ints
     bin_arm: Ints
     bin: Ints
-    bin_count: Ints
+    bin_count: Floats
+
+
+class _Bins(NamedTuple):
+    """Buckets as ``Shares`` has them, (m,) each."""
+
+    of: Ints
+    shown: Ints
+    arm: Ints
+    bin: Ints
+    units: Floats
+
+
+class _Gone(NamedTuple):
+    """How many units of which comparison, slice and arm do not count, (k,) each."""
+
+    of: Ints
+    shown: Ints
+    arm: Ints
+    units: Floats
 
 
 class Attribution:
@@ -107,77 +108,36 @@ class Attribution:
     once, and which row a comparison has is asked once."""
 
     def __init__(self, deployment: Deployment, replaces: str, policy: Policy) -> None:
-        self._deployment, self._replaces, self._policy = deployment, replaces, policy
-        self._metrics = {metric.name: metric for metric in policy.metrics}
-        self._first = deployment.started_ns // SLICE_NS + policy.bake_s // SLICE_S
+        self._deployment, self._limit = deployment, policy.limits.segments
+        self._parts = Parts(deployment, replaces, policy)
+        self._epochs = epochs(deployment, self._parts.first)
+        self._row_of = np.empty(0, np.int64)  # of each key of the parts
         self._taken: Counter[tuple[str, ...]] = Counter()
-        self._exposures: dict[str, list[str]] = {}  # the counts that a type is the exposure of
-        self._over: dict[str, list[Metric]] = {}  # the ratios that a metric is under
-        for metric in policy.metrics:
-            if metric.kind is Kind.RATIO:
-                self._over.setdefault(metric.over, []).append(metric)
-            elif metric.exposure:
-                self._exposures.setdefault(metric.exposure, []).append(metric.name)
         self._named = {
             name for metric in policy.metrics for name in (*metric.types, metric.exposure)
         }
         self.canary_since: int | None = None  # first slice in which the canary showed anything
-        self._begin_names(Known())
 
     def ask_again(self) -> None:
         """Forgets the rows of the comparisons, as when they have new ones."""
-        self._row_of = np.full(len(self._keys), _UNASKED)
+        self._row_of = np.full(len(self._parts.keys), _UNASKED)
 
-    def _begin_names(self, known: Known) -> None:
-        self._known, self._looked = known, 0
-        self._keys: dict[Key, int] = {}
-        self._row_of = np.empty(0, np.int64)
-        self._parts = np.empty((0, 4), np.int64)  # key, role, arm, first slice that counts
-        self._quantum = np.empty(0)  # of its values in the unit; 0 where its events are counted
-        self._silence = np.empty(0, np.bool_)  # whether it is about an arm that goes silent
-        self._edges = np.zeros(1, np.int64)  # where the parts of each series begin
-        self._flows = np.empty(0, np.int64)  # whose arm's flow each series is
-
-    def _learn(self, known: Known) -> None:
-        """What the series of this service are that have come since."""
-        if known is not self._known:
-            self._begin_names(known)
-        fresh = known.series[self._looked :]
-        if not fresh:
-            return
-        self._looked = len(known.series)
-        found = [self._find(series) for series in fresh]
-        parts = [part for some in found for part in some]
-        told = [
-            (self._keys.setdefault(one.key, len(self._keys)), one.role, one.arm, one.begins)
-            for one in parts
-        ]
-        more = np.full(len(self._keys) - len(self._row_of), _UNASKED)
-        self._row_of = np.concatenate([self._row_of, more])
-        self._parts = np.concatenate([self._parts, np.array(told, np.int64).reshape(-1, 4)])
-        self._quantum = np.append(self._quantum, [part.quantum for part in parts])
-        silence = [self._metrics[part.key[0]].measure is Measure.FLOW for part in parts]
-        self._silence = np.append(self._silence, np.array(silence, np.bool_))
-        edges = self._edges[-1] + np.cumsum([len(some) for some in found])
-        self._edges = np.concatenate([self._edges, edges])
-        self._flows = np.append(self._flows, [self._flow_of(series) for series in fresh])
-
-    def _flow_of(self, series: Series) -> int:
-        """The arm whose flow a series is, whatever its events are; NEITHER of all others."""
-        metric = self._metrics.get(series.metric)
-        if metric is None or metric.measure is not Measure.FLOW or series.segment:
-            return NEITHER
-        return arm_of(series, self._deployment, self._replaces)
+    def _learn(self, heard: Heard) -> None:
+        if self._parts.learn(heard.known):
+            self._row_of = np.empty(0, np.int64)
+        more = len(self._parts.keys) - len(self._row_of)
+        if more:
+            self._row_of = np.concatenate([self._row_of, np.full(more, _UNASKED)])
 
     def flowed(self, cells: Cells, heard: Heard) -> Ints:
         """The slices, ascending, in which either arm showed anything at all of this release."""
-        self._learn(heard.known)
+        self._learn(heard)
         return np.unique(cells.shown[self._flowing(cells, heard) != NEITHER])
 
     def _flowing(self, cells: Cells, heard: Heard) -> Ints:
         """Whose arm's flow each cell is while the release runs."""
         arm = np.full(len(cells.series), NEITHER)
-        arm[heard.places] = self._flows[heard.numbers]
+        arm[heard.places] = self._parts.flows[heard.numbers]
         inside = cells.slice >= self._deployment.started_ns // SLICE_NS
         return np.where(inside & (cells.slice <= self._until), arm[cells.of], NEITHER)
 
@@ -197,72 +157,96 @@ class Attribution:
         """The parts of some cells, of which some are ``heard`` to be this service's. ``rows``
         gives the comparisons' rows for keys in order, making new ones; those beyond the limit of
         segments are asked for as well, and are -1."""
-        self._learn(heard.known)
+        self._learn(heard)
         self._note_canary(cells, heard)
-        begin = self._edges[heard.numbers]
-        many = self._edges[heard.numbers + 1] - begin
+        edges, parts = self._parts.edges, self._parts.columns
+        begin = edges[heard.numbers]
+        many = edges[heard.numbers + 1] - begin
         place, part = np.repeat(heard.places, many), _spans(begin, many)
         at, joined = _join(cells.of, place)
         of_part = part[joined]
-        kept = (cells.slice[at] >= self._parts[of_part, 3]) & (cells.slice[at] <= self._until)
+        kept = self._counts(cells.slice[at], of_part)
         # Who has never been there has not gone silent: its traffic may begin late.
         since = np.iinfo(np.int64).max if self.canary_since is None else self.canary_since
-        kept &= ~self._silence[of_part] | (cells.shown[at] >= since)
+        kept &= ~parts.silence[of_part] | (cells.shown[at] >= since)
         at, of_part = at[kept], of_part[kept]
         if not len(at):
             return None
-        key, role, arm, _ = self._parts[of_part].T
-        shown = cells.shown[at]
-        self._ask(key, shown, rows)
-        of = self._row_of[key]
+        self._ask(parts.key[of_part], cells.shown[at], rows)
+        of = self._row_of[parts.key[of_part]]
         taken = of >= 0
         if not taken.all():
-            at, of_part, of, role, arm, shown = (
-                column[taken] for column in (at, of_part, of, role, arm, shown)
-            )
-        count, quantum = cells.count[at].astype(np.float64), self._quantum[of_part]
+            at, of_part, of = at[taken], of_part[taken], of[taken]
+        shown, quantum = cells.shown[at], parts.quantum[of_part]
+        count = cells.count[at].astype(np.float64)
         total = np.where(quantum > 0, floats(cells.sum.take(at)) * quantum, count)
         numbers = np.column_stack([count, cells.failures[at], total])
-        share = share_over(self._deployment, shown)
-        return Shares(of, shown, role, arm, numbers, share, *self._bins(cells, place, part))
+        share = share_over(self._deployment, shown) * parts.declared[of_part]
+        role, arm = parts.role[of_part], parts.arm[of_part]
+        own = parts.role[part] == Role.OWN
+        bins, earlier = self._bins(cells, place[own], part[own])
+        told = Shares(of, shown, role, arm, numbers, share, *bins)
+        return self._without(told, earlier) if len(earlier.of) else told
 
-    def _bins(self, cells: Cells, place: Ints, part: Ints) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-        """The buckets of what is compared itself."""
-        own = self._parts[part, 1] == _Role.OWN
-        at, joined = _join(cells.bin_of, place[own])
-        of_part = part[own][joined]
-        key, _, arm, begins = self._parts[of_part].T
-        row = self._row_of[key]
-        kept = (cells.bin_slice[at] >= begins) & (cells.bin_slice[at] <= self._until) & (row >= 0)
-        at, row, arm = at[kept], row[kept], arm[kept]
-        return row, cells.bin_shown[at], arm, cells.bin[at], cells.bin_count[at]
+    def _counts(self, slices: Ints, of_part: Ints) -> Bools:
+        """Which cells of some parts count, by when they happened."""
+        parts = self._parts.columns
+        kept = (slices >= parts.begins[of_part]) & (slices <= self._until)
+        return np.asarray(kept & (slices >= self._epoch(slices) + parts.lag[of_part]))
 
-    def _find(self, series: Series) -> tuple[_Part, ...]:
-        """The comparisons in which a series speaks."""
-        arm = arm_of(series, self._deployment, self._replaces)
-        metric = self._metrics.get(series.metric)
-        if arm == NEITHER or metric is None:
-            return ()
-        begins = self._first + metric.deadline_s // SLICE_S
-        quantum = metric.quantum if metric.measure is Measure.VALUE else 0.0
-        segment, names = series.segment, tuple(name for name, _ in series.segment)
-        found = []
-        if metric.measure is Measure.FLOW:
-            if names == (_TYPE,):
-                found.append(_Part((metric.name, segment), _Role.OWN, arm, begins, quantum))
-                found += [
-                    _Part((count, ()), _Role.EXPOSURE, arm, begins, quantum)
-                    for count in self._exposures.get(segment[0][1], ())
-                ]
-        elif metric.kind is not Kind.COUNT or not metric.exposure or not segment:
-            # Exposure is known for the total only.
-            found.append(_Part((metric.name, segment), _Role.OWN, arm, begins, quantum))
-        found += [
-            _Part((ratio.name, segment), _Role.DENOMINATOR, arm, begins, quantum)
-            for ratio in self._over.get(series.metric, ())
-            if not segment or names in ratio.segments
-        ]
-        return tuple(found)
+    def _epoch(self, slices: Ints) -> Ints:
+        """The slice since which the share has been what it is in each of some slices."""
+        place = np.searchsorted(self._epochs, slices, side="right") - 1
+        return self._epochs[np.maximum(place, 0)]
+
+    def _bins(self, cells: Cells, place: Ints, part: Ints) -> tuple[_Bins, _Gone]:
+        """The buckets of what is compared itself, and which durations do not count.
+
+        A duration comes when it ends. What began before the start is the baseline's alone, and the
+        longest of it comes last: a slow canary would look fast until its own have ended too. So
+        only what began under the present share counts, of both arms.
+        """
+        parts = self._parts.columns
+        at, joined = _join(cells.bin_of, place)
+        of_part = part[joined]
+        row = self._row_of[parts.key[of_part]]
+        kept = self._counts(cells.bin_slice[at], of_part) & (row >= 0)
+        at, row, of_part = at[kept], row[kept], of_part[kept]
+        shown, number, slices = cells.bin_shown[at], cells.bin[at], cells.bin_slice[at]
+        arm, count = parts.arm[of_part], cells.bin_count[at].astype(np.float64)
+        quantum_s = parts.quantum_s[of_part]
+        lasted = (quantum_s > 0) & (number < BESIDE_VALUES)
+        began = slices * SLICE_S - middles(np.where(lasted, number, 0), 1.0) * quantum_s
+        early = lasted & (began < self._epoch(slices) * SLICE_S)
+        if not early.any():
+            none = np.empty(0, np.int64)
+            return _Bins(row, shown, arm, number, count), _Gone(none, none, none, np.empty(0))
+        low, span = int(shown.min()), int(shown.max() - shown.min()) + 1
+        key, same = np.unique((row * span + shown - low) * 2 + arm, return_inverse=True)
+        whole = np.bincount(same, count * lasted, len(key))
+        gone = np.bincount(same, count * early, len(key))
+        # Buckets of subjects do not say which of their units these were.
+        left = 1.0 - gone / np.maximum(whole, 1.0)
+        count = np.where((quantum_s > 0) & ~lasted, count * left[same], count)
+        some, late = gone > 0, ~early
+        where = key[some] // 2
+        arms = np.asarray(key[some] % 2, np.int64)
+        earlier = _Gone(where // span, where % span + low, arms, gone[some].astype(np.float64))
+        return _Bins(row[late], shown[late], arm[late], number[late], count[late]), earlier
+
+    def _without(self, told: Shares, gone: _Gone) -> Shares:
+        """The same without some units, whose buckets are not there already."""
+        k = len(gone.of)
+        numbers = np.column_stack([-gone.units, np.zeros((k, 2))])
+        return replace(
+            told,
+            of=np.concatenate([told.of, gone.of]),
+            shown=np.concatenate([told.shown, gone.shown]),
+            role=np.concatenate([told.role, np.full(k, Role.OWN)]),
+            arm=np.concatenate([told.arm, gone.arm]),
+            numbers=np.concatenate([told.numbers, numbers]),
+            share=np.concatenate([told.share, share_over(self._deployment, gone.shown)]),
+        )
 
     def _ask(self, present: Ints, shown: Ints, rows: Callable[[Sequence[Key]], Ints]) -> None:
         """Finds the rows of the keys that are present for the first time, -1 for those beyond the
@@ -272,9 +256,9 @@ class Attribution:
         if not unasked.any():
             return
         present, shown = present[unasked], shown[unasked]
-        since = np.full(len(self._keys), np.iinfo(np.int64).max)
+        since = np.full(len(self._parts.keys), np.iinfo(np.int64).max)
         np.minimum.at(since, present, shown)
-        keys = list(self._keys)
+        keys = list(self._parts.keys)
         come = sorted(np.unique(present).tolist(), key=lambda i: (since[i], keys[i]))
         self._row_of[come] = rows([keys[i] for i in come])
 
@@ -282,10 +266,10 @@ class Attribution:
         """Whether a comparison not known yet is taken; it counts from then on."""
         if not key[1]:
             return True
-        if key[1][0][0] == _TYPE and key[1][0][1] in self._named:
+        if key[1][0][0] == TYPE and key[1][0][1] in self._named:
             return True
         kind = (key[0], *(name for name, _ in key[1]))
-        if self._taken[kind] >= self._policy.limits.segments:
+        if self._taken[kind] >= self._limit:
             return False
         self._taken[kind] += 1
         return True
@@ -326,7 +310,7 @@ def block(parts: Sequence[Shares], ratios: Bools) -> Block:
     low = int(shown.min())
     span = int(shown.max()) - low + 1
     key, place = np.unique(of * span + (shown - low), return_inverse=True)
-    own, under = role == _Role.OWN, role == _Role.DENOMINATOR
+    own, under = role == Role.OWN, role == Role.DENOMINATOR
 
     def sums(rows: Bools, number: int) -> Floats:
         return _by_arm(place[rows], arm[rows], numbers[rows, number], len(key))
@@ -359,7 +343,7 @@ def _bins(parts: Sequence[Shares], key: Ints, low: int, span: int) -> tuple[Ints
     at = at[order]
     starts = runs(at)
     place = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(at)))
-    counts = _by_arm(place, arm[order], count[order].astype(np.float64), len(starts))
+    counts = _by_arm(place, arm[order], count[order], len(starts))
     return at[starts] // room, at[starts] % room - room // 2, counts
 
 

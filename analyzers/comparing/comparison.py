@@ -199,7 +199,7 @@ class Comparison:
     def median(self, arm: int) -> float | None:
         """The median of an arm's values in the metric's unit, within 1.1 %; None without any."""
         bucket, counts = self.table.values.of(self.row)
-        return quantile(bucket, counts[:, arm].astype(np.int64), 0.5, self.metric.quantum)
+        return quantile(bucket, counts[:, arm], 0.5, self.metric.quantum)
 
     def cap(self) -> float | None:
         """What larger amounts count as; None before any stratum."""

@@ -8,32 +8,24 @@ says the same to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Final
 
 import numpy as np
 
 from analyzers.comparing.arms import BASELINE, CANARY
 from analyzers.comparing.attribution import Block
-from analyzers.comparing.families import FAMILIES, WINDOW_SLICES, Families, family_of, swapped
+from analyzers.comparing.families import FAMILIES, Families, family_of
+from analyzers.comparing.forming import Formed, Forming
 from analyzers.comparing.names import Names
-from analyzers.comparing.pending import Buckets, ranks_within, summed
+from analyzers.comparing.pending import Buckets, summed
 from analyzers.comparing.traces import Traces
+from analyzers.comparing.traits import Traits, only_declared
 from analyzers.contrast.strata import Strata, keep
 from analyzers.facts import NEVER, Bools, Floats, Ints
 from analyzers.folding.grouping import runs
 from analyzers.folding.subjects import BESIDE_VALUES, BUCKETS
 from analyzers.policy import Kind, Measure, Metric
-
-# A stratum of one unit carries no information; of n it carries (n - 1) / n. Ranks need some for
-# their scores to look normal. Proportions have an exact kernel, which needs none: at 20, a segment
-# of one order a day would wait three weeks between looks.
-STRATUM_UNITS: Final = {
-    Kind.PROPORTION: 8, Kind.COUNT: 20, Kind.DURATION: 20, Kind.AMOUNT: 20, Kind.RATIO: 20,
-    Kind.GAUGE: 1,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +52,6 @@ class Appearances:
     baseline: Ints
 
 
-@dataclass(frozen=True, slots=True)
-class _Strata:
-    """The c strata that closed in a block, those of a comparison in order of time: of which one,
-    the slice that closed it, the minute it is about (of gauges: the one before), the rank among its
-    comparison's, and the sums (c, 9): units, failures, totals and exposure of both arms, units
-    expected of the canary."""
-
-    of: Ints
-    at: Ints
-    minute: Ints
-    rank: Ints
-    sums: Floats
-
-
 class Comparisons:
     """The table of all running comparisons. Attributes are for reading."""
 
@@ -95,13 +73,11 @@ class Comparisons:
         self.log_safe_top = np.zeros(0)
         self.families = Families()
         self.traces = Traces()
-        self.values = Buckets()  # all values so far, for medians
-        self._open = np.zeros((0, 9))  # sums over open strata
+        self.values = Buckets()  # of closed strata, both arms alike, for medians and means
+        self._traits = Traits()
+        self._forming = Forming(self._traits)
         self._waiting = Buckets()  # of open strata
-        self._window = np.zeros(0, np.int64)  # of gauges: the minute that is open
         self._code = np.zeros(0, np.int64)  # which family
-        self._wanted = np.zeros(0)  # units of a stratum
-        self._is = np.zeros((0, len(_TRAITS)), np.bool_)
 
     def __len__(self) -> int:
         return len(self.metrics)
@@ -119,15 +95,11 @@ class Comparisons:
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros((k, 2))]))
         for name in ("log_harm", "log_safe", "log_harm_max", "log_safe_top"):
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros(k)]))
-        for name in ("strata", "_window"):
-            setattr(self, name, np.concatenate([getattr(self, name), np.zeros(k, np.int64)]))
-        self._open = np.concatenate([self._open, np.zeros((k, 9))])
+        self.strata = np.concatenate([self.strata, np.zeros(k, np.int64)])
         codes = [FAMILIES.index(family_of(metric)) for metric in metrics]
         self._code = np.concatenate([self._code, np.array(codes, np.int64)])
-        wanted = [_wanted(metric) for metric in metrics]
-        self._wanted = np.concatenate([self._wanted, np.array(wanted, np.float64)])
-        traits = np.array([[rule(metric) for rule in _TRAITS.values()] for metric in metrics])
-        self._is = np.concatenate([self._is, traits.reshape(k, len(_TRAITS))])
+        self._traits.add(metrics)
+        self._forming.add(metrics)
         self.families.add(k)
         self.traces.add(k)
         return np.arange(n, n + k)
@@ -143,17 +115,16 @@ class Comparisons:
         for name, column in vars(self).items():
             if isinstance(column, np.ndarray):
                 setattr(self, name, column[rows])
-        keep(self.traces, rows)
+        self._traits.keep(rows)
+        for part in (self.traces, self._forming):
+            keep(part, rows)
         self.metrics = [self.metrics[row] for row in rows.tolist()]
         return new
-
-    def _trait(self, name: str, rows: Ints) -> Bools:
-        return np.asarray(self._is[rows, list(_TRAITS).index(name)])
 
     @property
     def ratios(self) -> Bools:
         """Which comparisons are of a ratio, (n,)."""
-        return self._trait("ratio", np.arange(len(self)))
+        return self._traits.of("ratio", slice(None))
 
     def indicative(self, row: int) -> bool:
         """Whether a comparison is shown but decides nothing: a count without exposure cannot tell
@@ -188,9 +159,14 @@ class Comparisons:
             none, no_float = np.empty(0, np.int64), np.empty(0)
             return Closed(none, none, no_float, no_float)
         self._note(block)
-        block = block.where(~self._trait("undeclared", block.of) | (block.share > 0))
-        strata, row_of = self._strata(block)
-        closed = self._tell(strata, self._buckets(block, strata, row_of))
+        block = block.where(~self._traits.of("undeclared", block.of) | (block.share > 0))
+        strata, row_of = self._forming.advance(block)
+        bins = self._buckets(block, strata, row_of)
+        if not strata.tells.all():
+            told = np.flatnonzero(strata.tells)
+            strata, bins = strata.where(told), bins.of_strata(told)
+        self._show(strata, bins)
+        closed = self._tell(strata, bins)
         order = np.lexsort((closed.of, closed.at))
         return Closed(
             closed.of[order], closed.at[order], closed.log_harm[order], closed.log_safe[order]
@@ -200,7 +176,7 @@ class Comparisons:
         """What is shown, whether it tells anything or not."""
         np.add.at(self.seen, block.of, block.units)
         # Questions that nobody has ever answered show nothing: answers are not sent here.
-        unanswered = np.where(self._trait("asked", block.of)[:, None], block.failures, 0.0)
+        unanswered = np.where(self._traits.of("asked", block.of)[:, None], block.failures, 0.0)
         there = block.units - unanswered > 0
         any_arm, baseline = there.any(axis=1), there[:, BASELINE]
         np.minimum.at(self.first_seen, block.of[any_arm], block.shown[any_arm])
@@ -220,71 +196,7 @@ class Comparisons:
         last = np.append(first[1:], True)
         self.last_seen[of[last], arm] = shown[last]
 
-    def _strata(self, block: Block) -> tuple[_Strata, Ints]:
-        """The strata that close in a block, and for each of its rows which of them it is part of,
-        -1 while that is open: by totals, never by outcomes."""
-        expected = block.share * block.units.sum(axis=1)
-        sums = np.column_stack([block.units, block.failures, block.total, block.exposed, expected])
-        rank = ranks_within(block.of)
-        by_rank = np.argsort(rank, kind="stable")
-        rounds = np.searchsorted(rank[by_rank], np.arange(int(rank.max(initial=-1)) + 2))
-        of, at, last, told, minute = [], [], [], [], []
-        for r, (begin, end) in enumerate(pairwise(rounds.tolist())):
-            rows = by_rank[begin:end]
-            mine, shown = block.of[rows], block.shown[rows]
-            passed = self._passed(mine, shown)
-            if len(passed):
-                both = (self._open[mine[passed], :2] > 0).all(axis=1)
-                over = mine[passed][both]
-                of.append(over)
-                at.append(shown[passed][both])
-                last.append(np.full(len(over), r - 1))
-                told.append(self._open[over])
-                minute.append(self._window[over])
-                self._open[mine[passed]] = 0.0
-            self._window[mine] = shown // WINDOW_SLICES
-            self._open[mine] = now = self._open[mine] + sums[rows]
-            full = self._full(mine, now)
-            if full.any():
-                of.append(mine[full])
-                at.append(shown[full])
-                last.append(np.full(int(full.sum()), r))
-                told.append(now[full])
-                minute.append(self._window[mine[full]])
-                self._open[mine[full]] = 0.0
-        if not sum(map(len, of)):
-            none = np.empty(0, np.int64)
-            return _Strata(none, none, none, none, np.empty((0, 9))), np.full(len(block), -1)
-        comparison, until = np.concatenate(of), np.concatenate(last)
-        order = np.lexsort((until, comparison))
-        comparison, until = comparison[order], until[order]
-        strata = _Strata(
-            comparison,
-            np.concatenate(at)[order],
-            np.concatenate(minute)[order],
-            ranks_within(comparison),
-            np.concatenate(told)[order],
-        )
-        return strata, _parts(block.of, rank, comparison, until)
-
-    def _passed(self, mine: Ints, shown: Ints) -> Ints:
-        """The places of the gauges whose open minute is over."""
-        over = self._trait("gauge", mine) & (self._window[mine] != shown // WINDOW_SLICES)
-        return np.flatnonzero(over)
-
-    def _full(self, mine: Ints, now: Floats) -> Bools:
-        """Which open strata hold enough, (k,)."""
-        units, exposed, expected = now[:, :2], now[:, 6:8], now[:, 8]
-        n = units.sum(axis=1)
-        counts, by_exposure = self._trait("counts", mine), self._trait("exposed", mine)
-        size = np.where(self._trait("ratio", mine), exposed.sum(axis=1), n)
-        both = np.where(by_exposure[:, None], exposed, units).min(axis=1) >= 1.0
-        declared = (expected >= 1.0) & (expected <= n - 1.0)
-        full = (size >= self._wanted[mine]) & np.where(counts & ~by_exposure, declared, both)
-        full &= ~self._trait("gauge", mine)
-        return np.asarray(full | self._trait("flow", mine))
-
-    def _buckets(self, block: Block, strata: _Strata, row_of: Ints) -> _Bins:
+    def _buckets(self, block: Block, strata: Formed, row_of: Ints) -> _Bins:
         """The buckets of the strata that closed; those of open ones wait."""
         leaving = np.zeros(len(self), np.bool_)
         leaving[strata.of] = True
@@ -292,9 +204,7 @@ class Comparisons:
         # What has waited belongs to the first stratum of its comparison that closes.
         first = np.searchsorted(strata.of, comparison)
         mine = block.of[block.bin_of]
-        valued = self._trait("valued", mine) & (block.bin < BESIDE_VALUES)
-        self.values.add(mine[valued], block.bin[valued], block.bin_counts[valued])
-        part = np.where(self._trait("buckets", mine), row_of[block.bin_of], -2)
+        part = np.where(self._traits.of("buckets", mine), row_of[block.bin_of], -2)
         here, open_ = part >= 0, part == -1
         self._waiting.add(mine[open_], block.bin[open_], block.bin_counts[open_])
         of = np.concatenate([first, part[here]])
@@ -303,7 +213,19 @@ class Comparisons:
         key, held = summed(of * (1 << 14) + number + (1 << 13), held)
         return _Bins(key >> 14, key % (1 << 14) - (1 << 13), held)
 
-    def _tell(self, strata: _Strata, bins: _Bins) -> Closed:
+    def _show(self, strata: Formed, bins: _Bins) -> None:
+        """Keeps the values of strata for medians and means. Each stratum's arms count alike, so
+        that a share that grows while the level moves is no effect: a unit of one arm as much as
+        the other's part of the stratum (Mantel and Haenszel's weights)."""
+        valued = self._traits.of("valued", strata.of[bins.of]) & (bins.bin < BESIDE_VALUES)
+        of, counts = bins.of[valued], bins.counts[valued]
+        n = np.zeros((len(strata.of), 2))
+        for arm in (BASELINE, CANARY):
+            n[:, arm] = np.bincount(of, counts[:, arm], len(n))
+        part = n[:, ::-1] / np.maximum(n.sum(axis=1), 1.0)[:, None]
+        self.values.add(strata.of[of], bins.bin[valued], counts * part[of])
+
+    def _tell(self, strata: Formed, bins: _Bins) -> Closed:
         """Hands strata to their families, round by round."""
         harm, safe = np.zeros(len(strata.of)), np.zeros(len(strata.of))
         code = self._code[strata.of]
@@ -317,9 +239,7 @@ class Comparisons:
             )
         return Closed(strata.of, strata.at, harm, safe)
 
-    def _round(
-        self, name: str, strata: _Strata, bins: _Bins, chosen: Ints
-    ) -> tuple[Floats, Floats]:
+    def _round(self, name: str, strata: Formed, bins: _Bins, chosen: Ints) -> tuple[Floats, Floats]:
         rows, at = strata.of[chosen], strata.at[chosen]
         one = self._arranged(rows, strata.sums[chosen], bins)
         minute = strata.minute[chosen]
@@ -339,16 +259,17 @@ class Comparisons:
     def _arranged(self, rows: Ints, sums: Floats, bins: _Bins) -> Strata:
         """Strata as a family takes them: arms swapped where less is worse, subjects as units."""
         units, bad, total, exposed = (sums[:, at : at + 2] for at in (0, 2, 4, 6))
-        if len(bins.of) and self._trait("share", rows).any():
+        worth = None
+        if len(bins.of) and self._traits.of("share", rows).any():
             units, bad = _by_subject(units, bad, bins)
-        elif self._trait("valued", rows).any():
-            bins = _by_weight(units, bins)
-        bad = np.where(self._trait("good", rows)[:, None], units - bad, bad)
+        elif self._traits.of("valued", rows).any():
+            bins, worth = _by_worth(units, bins)
+        bad = np.where(self._traits.of("good", rows)[:, None], units - bad, bad)
         n = np.maximum(units.sum(axis=1), 1.0)
         everyone = np.maximum(exposed.sum(axis=1), 1e-300)
-        by_exposure = self._trait("exposed", rows) & self._trait("counts", rows)
+        by_exposure = self._traits.of("exposed", rows) & self._traits.of("counts", rows)
         share = np.where(by_exposure, exposed[:, CANARY] / everyone, sums[:, 8] / n)
-        turned = self._trait("swapped", rows)
+        turned = self._traits.of("swapped", rows)
         if turned.any():
             units, bad, total = (
                 np.where(turned[:, None], pair[:, ::-1], pair) for pair in (units, bad, total)
@@ -356,7 +277,7 @@ class Comparisons:
             share = np.where(turned, 1.0 - share, share)
             counts = np.where(turned[bins.of][:, None], bins.counts[:, ::-1], bins.counts)
             bins = _Bins(bins.of, bins.bin, counts)
-        return Strata(units, bad, total, share, bins.of, bins.bin, bins.counts)
+        return Strata(units, bad, total, share, bins.of, bins.bin, bins.counts, worth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,55 +323,19 @@ def _by_subject(units: Floats, bad: Floats, bins: _Bins) -> tuple[Floats, Floats
     return units - everything + buckets, bad - failures + parts
 
 
-def _by_weight(units: Floats, bins: _Bins) -> _Bins:
-    """Buckets of values in which units that come in clusters weigh as much as so many independent
-    ones would: as if lines of one invoice were all alike. Of n units in clusters of sizes c, spread
-    over B buckets of subjects, the sum of c^2 is near (sum of squares - n^2 / B) / (1 - 1 / B)."""
+def _by_worth(units: Floats, bins: _Bins) -> tuple[_Bins, Floats | None]:
+    """The buckets of values, and what a unit of each stratum is worth (k,) where units come in
+    clusters: as much as so many independent ones would be, as if lines of one invoice were all
+    alike. Of n units in clusters of sizes c, spread over B buckets of subjects, the sum of c^2 is
+    near (sum of squares - n^2 / B) / (1 - 1 / B)."""
     named = bins.bin >= BESIDE_VALUES
     values = _Bins(bins.of[~named], bins.bin[~named], bins.counts[~named])
     if not named.any():
-        return values
+        return values, None
     sums, squares = np.zeros_like(units), np.zeros_like(units)
     np.add.at(sums, bins.of[named], bins.counts[named])
     np.add.at(squares, bins.of[named], bins.counts[named] ** 2)
     alike = np.maximum((squares - sums**2 / BUCKETS) / (1.0 - 1.0 / BUCKETS), sums)
     n = np.maximum(units, 1.0)
     crowding = np.maximum((alike + np.maximum(units - sums, 0.0)) / n, 1.0)
-    weight = (1.0 / n).sum(axis=1) / (crowding / n).sum(axis=1)
-    return _Bins(values.of, values.bin, values.counts * weight[values.of][:, None])
-
-
-def _parts(of: Ints, rank: Ints, comparison: Ints, until: Ints) -> Ints:
-    """For each row of a block, the stratum it is part of: the first of its comparison that ends
-    at its rank or later; -1 for none."""
-    width = int(max(rank.max(initial=0), until.max(initial=0))) + 2
-    place = np.searchsorted(comparison * width + until + 1, of * width + rank + 1)
-    inside = np.minimum(place, len(comparison) - 1)
-    return np.where((place < len(comparison)) & (comparison[inside] == of), place, -1)
-
-
-def _wanted(metric: Metric) -> float:
-    return 0.0 if metric.measure is Measure.FLOW else float(STRATUM_UNITS[metric.kind])
-
-
-def only_declared(metric: Metric) -> bool:
-    """Whether nothing but a declared share says how much a count should be."""
-    return metric.kind is Kind.COUNT and not metric.exposure
-
-
-_BUCKETS: Final = (Kind.PROPORTION, Kind.DURATION, Kind.AMOUNT)
-_TRAITS: Final[dict[str, Callable[[Metric], bool]]] = {
-    "asked": lambda metric: metric.measure is Measure.ANSWER,
-    "flow": lambda metric: metric.measure is Measure.FLOW,
-    "counts": lambda metric: metric.kind is Kind.COUNT,
-    "exposed": lambda metric: bool(metric.exposure) or metric.kind is Kind.RATIO,
-    "ratio": lambda metric: metric.kind is Kind.RATIO,
-    "gauge": lambda metric: metric.kind is Kind.GAUGE,
-    "share": lambda metric: metric.kind is Kind.PROPORTION,
-    "buckets": lambda metric: metric.kind in _BUCKETS or metric.measure is Measure.ASSIGNMENT,
-    "valued": lambda metric: metric.measure is Measure.VALUE,
-    "good": lambda metric: metric.kind is Kind.PROPORTION and metric.worse == "higher",
-    "swapped": swapped,
-    # A count by declared share has nothing to be held against before one is declared.
-    "undeclared": lambda metric: only_declared(metric) and metric.measure is not Measure.FLOW,
-}
+    return values, np.asarray((1.0 / n).sum(axis=1) / (crowding / n).sum(axis=1))

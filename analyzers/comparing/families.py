@@ -165,7 +165,8 @@ def _ratio(metric: Metric, size: float) -> float:
 def _points(metric: Metric, strata: Strata, at: int) -> float:
     size = metric.margin.size
     if metric.margin.relative:
-        size *= 1.0 - float(strata.bad[at, BASELINE] / max(strata.units[at, BASELINE], 1.0))
+        worse = float(strata.bad[at, BASELINE] / max(strata.units[at, BASELINE], 1.0))
+        size *= worse if metric.worse == "higher" else 1.0 - worse
     return min(size, 0.99)
 
 

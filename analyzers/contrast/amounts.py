@@ -74,7 +74,7 @@ class Amounts:
     def advance(self, rows: Ints, strata: Strata) -> None:
         """Takes in one stratum for each of the given rows (each row at most once)."""
         for some, part in blocks(rows, strata):
-            self._advance(run(some), part)
+            self._advance(run(some), part.weighed())
 
     def _advance(self, rows: Rows, strata: Strata) -> None:
         cap, size, relative, quantum = read(self._margin, rows)

@@ -18,6 +18,7 @@ from analyzers.facts import Floats, Ints
 # Where to look, in buckets: within half an octave by single ones, then ever more widely.
 _NEAR: Final = 16
 _FINER: Final = 33
+_FINE: Final = float(1 << 29)
 _STEPS: Final = np.unique(
     np.rint(np.geomspace(_NEAR, SHIFT_MAX, 22)).astype(np.int64)
 )  # fmt: skip
@@ -50,7 +51,8 @@ def balance(number: Ints, counts: Floats) -> Balance:
     if a <= 0 or b <= 0:
         return Balance(float("nan"), float("nan"))
     kept = (counts > 0).any(axis=1)
-    number, counts = number[kept], counts[kept]
+    # Whole numbers, as fine as their products can be summed.
+    number, counts = number[kept], np.rint(counts[kept] * (_FINE / (a + b)))
     at = _standardised(number, counts, SHIFTS)
     low, high = _around(at)
     per_score = _slope(at, float(SHIFTS[low] + SHIFTS[high]) / 2.0)

@@ -73,7 +73,7 @@ class Durations:
     def advance(self, rows: Ints, strata: Strata) -> None:
         """Takes in one stratum for each of the given rows (each row at most once)."""
         for some, part in blocks(rows, strata):
-            shifted = Shifted(len(some), part.bin_of, part.bin, part.bin_counts)
+            shifted = Shifted(len(some), part.bin_of, part.bin, part.bin_counts, part.worth)
             self._advance(run(some), shifted)
 
     def _advance(self, rows: Rows, shifted: Shifted) -> None:

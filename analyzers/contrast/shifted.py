@@ -27,9 +27,12 @@ _SCALE: Final = float(np.sqrt(12.0))
 class Shifted:
     """The buckets of k strata, first arm at rest, second arm to be shifted."""
 
-    def __init__(self, strata: int, of: Ints, number: Ints, counts: Floats) -> None:
+    def __init__(
+        self, strata: int, of: Ints, number: Ints, counts: Floats, worth: Floats | None = None
+    ) -> None:
         """``of`` (m,) in [0, k), ``number`` (m,) bucket numbers, ``counts`` (m, 2) whole numbers;
-        in any order, though what is sorted by (of, number) already costs less."""
+        in any order, though what is sorted by (of, number) already costs less. ``worth`` (k,) is
+        what a unit of each stratum counts for, 1 if it is not given."""
         key = of << _ROW_BITS  # a multiplication takes four times as long
         key += number
         key += _ZERO + _GAP
@@ -56,9 +59,11 @@ class Shifted:
         self._units = np.empty((2, strata))
         for arm in (0, 1):
             np.subtract(self._start[arm][1:], self._start[arm][:-1], out=self._units[arm])
-        self.units = self._units.T
-        """(k, 2) units in the buckets of both arms."""
         self._most = np.maximum(self._units[0] + self._units[1], 2.0)
+        self._worth = worth
+        self._weighed = self._units if worth is None else self._units * worth
+        self.units = self._weighed.T
+        """(k, 2) units in the buckets of both arms, each for what it is worth."""
         self._reach: Ints | None = None
 
     def wilcoxon(self, shift: Ints | None = None) -> tuple[Floats, Floats]:
@@ -76,8 +81,9 @@ class Shifted:
             cubes = _cube(tie + self._b) - _cube(tie) + _cube(self._a)
         most = self._most
         even = np.maximum(1.0 - self._summed(cubes) / (most * most * most), 0.0)
-        na, nb = self._units
-        return self._score(cell), np.asarray(na * nb / (most - 1.0) * even)
+        na, nb = self._weighed
+        n = most if self._worth is None else np.maximum(na + nb, 2.0)
+        return self._score(cell), np.asarray(na * nb / (n - 1.0) * even)
 
     def score(self, shift: Ints) -> Floats:
         """The Wilcoxon score alone, (k,); or, of several shifts (s, k), (s, k)."""
@@ -99,7 +105,8 @@ class Shifted:
     def _score(self, cell: Ints) -> Floats:
         wins = self._below.take(cell)
         wins *= self._b
-        return np.asarray(0.5 * _SCALE * self._summed(wins) / self._most)
+        score = 0.5 * _SCALE * self._summed(wins) / self._most
+        return np.asarray(score if self._worth is None else score * self._worth)
 
     def _lay(self, reach: Ints) -> None:
         """Lays the first arm's buckets into cells for shifts of up to ``reach`` (k,) either way.
@@ -147,13 +154,13 @@ class Shifted:
 
     def untied(self) -> Floats:
         """Variance (k,) of the Wilcoxon score if no values were equal: n_a n_b (n + 1) / n^2."""
-        na, nb = self._units
+        na, nb = self._weighed
         n = np.maximum(na + nb, 1.0)
         return np.asarray(na * nb * (n + 1.0) / (n * n))
 
     def beyond(self, threshold: Floats, shift: Ints) -> Floats:
-        """Units (..., k, 2) of both arms above thresholds (..., k) of places, at most
-        2 * SHIFT_MAX in size, the second arm's values less ``shift`` (k,) buckets."""
+        """What the units of both arms (..., k, 2) are worth above thresholds (..., k) of places,
+        at most 2 * SHIFT_MAX in size, the second arm's values less ``shift`` (k,) buckets."""
         place = np.empty((2, *threshold.shape), np.int64)
         place[0] = first = np.floor(threshold)
         place[1] = first + np.sign(first) * shift
@@ -162,6 +169,8 @@ class Shifted:
         found = np.empty((*threshold.shape, 2))
         for arm in (0, 1):
             np.subtract(self._start[arm][1:], self._upto[arm][upto[arm]], out=found[..., arm])
+        if self._worth is not None:
+            found *= self._worth[:, None]
         return found
 
     def quantiles(self, rows: Ints, shares: tuple[float, ...]) -> Floats:

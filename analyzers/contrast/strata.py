@@ -9,7 +9,7 @@ more": where less is worse, whoever calls swaps the arms.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeAlias
 
 import numpy as np
@@ -27,6 +27,7 @@ class Strata:
     ``units``, ``bad`` (k, 2): units of both arms, and how many of them failed. ``total`` (k, 2):
     sums of values in the metric's unit. ``share`` (k,): of the second arm in the exposure, 0 where
     unknown. Buckets as rows, sorted by ``bin_of``: place in [0, k), bucket number, counts (m, 2).
+    ``worth`` (k,) is what each value of a stratum counts for, 1 if it is None.
     """
 
     units: Floats
@@ -36,6 +37,14 @@ class Strata:
     bin_of: Ints
     bin: Ints
     bin_counts: Floats
+    worth: Floats | None = None
+
+    def weighed(self) -> Strata:
+        """The same with counts of what values are worth."""
+        if self.worth is None:
+            return self
+        counts = self.bin_counts * self.worth[self.bin_of][:, None]
+        return replace(self, bin_counts=counts, worth=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,7 @@ def blocks(rows: Ints, strata: Strata, *, wide: bool = False) -> Iterator[tuple[
             Strata(
                 strata.units[part], strata.bad[part], strata.total[part], strata.share[part],
                 strata.bin_of[of] - begin, strata.bin[of], strata.bin_counts[of],
+                None if strata.worth is None else strata.worth[part],
             ),
         )  # fmt: skip
 

@@ -73,11 +73,11 @@ def middles(numbers: Ints, quantum: float) -> Floats:
     return _middles(numbers) * quantum
 
 
-def quantile(numbers: Ints, counts: Ints, q: float, quantum: float) -> float | None:
-    """The q-quantile of a histogram (bucket numbers and counts, any order), within half a bucket
-    (1.1 %); None for an empty one."""
-    total = int(counts.sum())
-    if total == 0:
+def quantile(numbers: Ints, counts: Ints | Floats, q: float, quantum: float) -> float | None:
+    """The q-quantile of a histogram (bucket numbers and counts or weights, any order), within half
+    a bucket (1.1 %); None for an empty one."""
+    total = float(counts.sum())
+    if total <= 0:
         return None
     order = np.argsort(numbers, kind="stable")
     place = np.searchsorted(np.cumsum(counts[order]), q * total, side="left")

@@ -21,8 +21,9 @@ from analyzers.comparing.arms import BASELINE, CANARY, Key
 from analyzers.comparing.attribution import Attribution, Shares, block
 from analyzers.comparing.budget import Budget
 from analyzers.comparing.comparison import Comparison
-from analyzers.comparing.comparisons import Closed, Comparisons, only_declared
+from analyzers.comparing.comparisons import Closed, Comparisons
 from analyzers.comparing.names import Heard
+from analyzers.comparing.traits import only_declared
 from analyzers.facts import NS_PER_S, SLICE_NS, SLICE_S, Floats, Ints
 from analyzers.folding.cells import Cells
 from analyzers.folding.grouping import runs
@@ -264,7 +265,9 @@ class Evidence:
         """Whether harm beyond the margin was ruled out, and still looks ruled out."""
         place = np.searchsorted(self._row, self.comparisons[key].row)
         now, top = self._safe[:, place].tolist()
-        return bool(now >= 0.0 and top >= self.safe_threshold())
+        level = self.safe_threshold()
+        # What looks like harm at the same level is not safe, whatever else says so: a tail may.
+        return bool(now >= 0.0 and top >= level and self.comparisons[key].log_harm < level)
 
     def safe_threshold(self) -> float:
         """Log of the e-value that a gating metric needs for promotion."""

@@ -86,3 +86,21 @@ def test_more_units_than_a_float_tells_apart_leave_the_strata_beside_them_as_the
     few = Shifted(1, of[2:] - 1, bucket[2:], counts[2:])
     for shift in (0, 1, 2):
         assert many.score(np.array([shift, shift]))[1] == few.score(np.array([shift]))[0]
+
+
+def test_units_count_for_what_they_are_worth() -> None:
+    chance = np.random.default_rng(8)
+    of, bucket = np.repeat(np.arange(3), 30), np.tile(np.arange(1, 31), 3)
+    counts = chance.integers(0, 4, (90, 2)).astype(np.float64)
+    worth = np.array([1.0, 0.37, 0.02])
+    plain, weighed = Shifted(3, of, bucket, counts), Shifted(3, of, bucket, counts, worth)
+    shift = np.array([0, 2, 4])
+    assert weighed.units.tolist() == (plain.units * worth[:, None]).tolist()
+    assert weighed.score(shift).tolist() == (plain.score(shift) * worth).tolist()
+    score, variance = weighed.wilcoxon(shift)
+    na, nb = weighed.units[:2].T
+    assert np.allclose(variance[:2] / (na * nb / (na + nb)), 1.0, atol=0.1)
+    limit, still = np.full((1, 3), 15.0), np.zeros(3, np.int64)
+    told = weighed.beyond(limit, still), plain.beyond(limit, still)
+    assert told[0].tolist() == (told[1] * worth[:, None]).tolist()
+    assert score.tolist() == weighed.score(shift).tolist()

@@ -12,6 +12,7 @@ from analyzers.comparing.attribution import Attribution, Block, block, totals
 from analyzers.comparing.names import Names
 from analyzers.facts import Facts, Ints, Marker, concat
 from analyzers.folding.cells import Cells, fold, merge
+from analyzers.folding.subjects import BESIDE_VALUES
 from analyzers.judging.evidence import Evidence
 from analyzers.policy import Kind, Limits, Measure, Policy
 from analyzers.timeline import Deployment, timeline
@@ -32,6 +33,7 @@ from tests.facts_of import (
     throughput,
 )
 
+KINDS = ("order.submitted", "page.viewed")
 WHOSE = ("order-api", "production")
 POLICY = policy_of(success(segments=(("country",),)), flow())
 
@@ -121,7 +123,7 @@ def test_failures_units_and_segments_are_told_apart() -> None:
 def test_values_and_buckets_follow_the_rows_they_belong_to() -> None:
     policy = policy_of(duration(types=()))
     facts = facts_of(
-        [1.0, 1.0, 11.0, 31.0], version=[NEW, OLD, NEW, OLD], value=[1.0, 2.5, 4.0, 8.0]
+        [11.0, 11.0, 21.0, 41.0], version=[NEW, OLD, NEW, OLD], value=[1.0, 2.5, 4.0, 8.0]
     )
     told = blocks(folded(facts, policy), deployment_of(started()), policy)["duration", ()]
     assert told.units.tolist() == [[1.0, 1.0], [0.0, 1.0], [1.0, 0.0]]
@@ -129,7 +131,7 @@ def test_values_and_buckets_follow_the_rows_they_belong_to() -> None:
     by_row = np.zeros((3, 2))
     np.add.at(by_row, told.bin_of, told.bin_counts)
     assert by_row.tolist() == told.units.tolist()
-    late = told.where(told.shown > BEGIN_SLICE)
+    late = told.where(told.shown > BEGIN_SLICE + 1)
     assert late.bin_of.tolist() == [0, 1]
     assert late.bin.tolist() == told.bin[told.bin_of > 0].tolist()
 
@@ -151,8 +153,42 @@ def test_answers_count_from_when_the_first_question_after_the_start_falls_due() 
     assert slices(blocks(due, deployment_of(started(10.0)), policy)[metric, ()]) == [7]
 
 
+def test_a_duration_counts_if_it_began_after_the_start_on_either_side() -> None:
+    """Else a slow canary, which cannot have ended anything slow yet, would look fast."""
+    policy = policy_of(duration(types=(), unit="min", quantum=0.1))
+    facts = facts_of(
+        [610.0, 650.0, 650.0, 660.0], version=[OLD, OLD, NEW, NEW], value=[12.0, 9.0, 9.0, 11.5],
+        subjects=[1, 2, 3, 4],
+    )  # fmt: skip
+    told = blocks(folded(facts, policy), deployment_of(started(60.0)), policy)["duration", ()]
+    shown = told.units.sum(axis=1) > 0
+    assert slices(told.where(shown)) == [65]
+    assert told.units.sum(axis=0).tolist() == [1.0, 1.0]
+    values = told.bin < BESIDE_VALUES
+    assert told.bin_counts[values].sum(axis=0).tolist() == [1.0, 1.0]
+    assert told.bin_counts[~values].sum(axis=0).tolist() == [1.0, 1.0]
+
+
+def test_after_a_change_of_the_share_only_what_began_since_counts() -> None:
+    policy = policy_of(duration(types=(), quantum=0.1))
+    facts = facts_of([290.0, 330.0, 390.0], version=NEW, value=[50.0, 50.0, 50.0])
+    markers = (started(0.0, share=0.1), shifted(300.0, 0.5))
+    told = blocks(folded(facts, policy), deployment_of(*markers), policy)["duration", ()]
+    assert slices(told.where(told.units.sum(axis=1) > 0)) == [29, 39]
+
+
+def test_what_follows_an_exposure_later_counts_once_it_can_have_come() -> None:
+    policy = policy_of(throughput(exposure="page.viewed", deadline_s=60), flow())
+    times = [5.0, 65.0, 305.0, 365.0]
+    facts = concat([facts_of(times, types=kind, version=NEW) for kind in KINDS])
+    markers = (started(0.0, share=0.1), shifted(300.0, 0.5))
+    told = blocks(folded(facts, policy), deployment_of(*markers), policy)["throughput", ()]
+    assert slices(told) == [6, 36]
+    assert told.exposed.tolist() == [[0.0, 1.0]] * 2
+
+
 def test_exposure_is_laid_beside_the_counts_slice_by_slice() -> None:
-    policy = policy_of(throughput(exposure="page.viewed"), flow())
+    policy = policy_of(throughput(exposure="page.viewed", deadline_s=1), flow())
     facts = concat(
         [
             facts_of([1.0, 21.0], version=NEW),
@@ -167,7 +203,7 @@ def test_exposure_is_laid_beside_the_counts_slice_by_slice() -> None:
 
 def test_exposure_is_known_of_the_total_alone() -> None:
     policy = policy_of(
-        throughput(exposure="page.viewed", segments=(("country",),)),
+        throughput(exposure="page.viewed", segments=(("country",),), deadline_s=1),
         replace(throughput(segments=(("country",),)), name="bare"),
         flow(),
     )
@@ -183,11 +219,12 @@ def test_a_ratio_has_the_sums_of_its_denominator_beside_its_own() -> None:
     lines = metric_of("lines", Kind.AMOUNT, Measure.VALUE, types=("order.packed",), quantum=1.0)
     minutes = metric_of(
         "minutes", Kind.RATIO, Measure.VALUE, over="lines", types=("order.picked",),
-        quantum=0.5, segments=(("country",),),
+        quantum=0.5, segments=(("country",),), deadline_s=1,
     )  # fmt: skip
     each = metric_of(
-        "each", Kind.RATIO, Measure.VALUE, over="throughput", types=("order.picked",), quantum=0.5
-    )
+        "each", Kind.RATIO, Measure.VALUE, over="throughput", types=("order.picked",),
+        quantum=0.5, deadline_s=1,
+    )  # fmt: skip
     policy = policy_of(lines, minutes, each, throughput(types=("order.packed",)), flow())
     facts = concat(
         [

@@ -11,7 +11,8 @@ import pytest
 
 from analyzers.comparing.attribution import Block
 from analyzers.comparing.comparison import Comparison, Effects
-from analyzers.comparing.comparisons import STRATUM_UNITS, Closed, Comparisons
+from analyzers.comparing.comparisons import Closed, Comparisons
+from analyzers.comparing.forming import STRATUM_UNITS
 from analyzers.facts import Floats, Ints
 from analyzers.folding.histogram import buckets
 from analyzers.policy import Kind, Margin, Measure, Metric
@@ -220,15 +221,28 @@ def test_what_is_left_of_a_table_goes_on_as_if_nothing_had_been_taken_away() -> 
         assert said(run) == said(advanced(metric, rows, share))
 
 
-def test_a_stratum_closes_when_it_holds_enough_units_of_both_arms() -> None:
+def test_a_stratum_closes_by_its_units_and_never_because_of_whose_the_last_one_is() -> None:
     for metric in (success(), duration()):
         rows, share = drawn(4, 800, rate=0.8, canary=0.1)
-        for start, stop in pairwise([-1, *advanced(metric, rows, share).at]):
+        found = advanced(metric, rows, share)
+        last, sizes = [], []
+        for start, stop in pairwise([-1, *found.at]):
             inside = rows.units[start + 1 : stop + 1].sum(axis=0)
-            assert inside.min() >= 1
             assert inside.sum() >= STRATUM_UNITS[metric.kind]
-            earlier = rows.units[start + 1 : stop].sum(axis=0)
-            assert earlier.min() < 1 or earlier.sum() < STRATUM_UNITS[metric.kind]
+            last.append(rows.units[stop, 1] > 0)
+            sizes.append(inside.sum())
+        # A tenth of the units is the canary's: strata of twenty hold two of them.
+        assert np.median(sizes[5:]) < 2.5 * STRATUM_UNITS[Kind.DURATION]
+        assert np.mean(last) < 0.5
+
+
+def test_strata_of_a_rare_arm_are_larger_so_that_they_hold_some_of_it() -> None:
+    rows, share = drawn(4, 4_000, rate=0.8, canary=0.02)
+    found = advanced(duration(), rows, share)
+    ends = [-1, *found.at]
+    held = [rows.units[a + 1 : b + 1].sum(axis=0) for a, b in pairwise(ends[3:])]
+    assert np.median([one.sum() for one in held]) > 3 * STRATUM_UNITS[Kind.DURATION]
+    assert found.comparison.units[1] > 0.75 * rows.units[:, 1].sum()
 
 
 def test_one_arm_alone_closes_nothing() -> None:
@@ -277,8 +291,9 @@ def judged_at(metric: Metric, rows: Block) -> tuple[float, float]:
     return harm, safe
 
 
-SECONDS = rows_of([[10.0, 10.0]] * 3, values=[(i, arm, 2.0) for i in range(3) for arm in (0, 1)])
-HALF_BAD = rows_of([[10.0, 10.0]] * 3, failures=[[5.0, 5.0]] * 3)
+# A margin of the other kind waits for four hundred units to be resolved.
+SECONDS = rows_of([[10.0, 10.0]] * 25, values=[(i, arm, 2.0) for i in range(25) for arm in (0, 1)])
+HALF_BAD = rows_of([[10.0, 10.0]] * 25, failures=[[5.0, 5.0]] * 25)
 
 
 @pytest.mark.parametrize(
