@@ -7,13 +7,14 @@ analyzers' (``placebo.py``, ``trial.py``).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from analyzers.auditing.audit import (
     CONFIDENCE,
     SCHEMA,
     Audit,
+    Counts,
     Left,
     ServiceAudit,
     Skipped,
@@ -53,12 +54,14 @@ Told = Callable[[str, int, int], None]  # what is being done, how much of how mu
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What was read: facts of all services, markers, rejects; ``bounded`` says what was not."""
+    """What was read: facts of all services, markers, rejects; ``bounded`` says what was not, and
+    ``counts`` what was of which use."""
 
     facts: Facts
     markers: tuple[Marker, ...]
     rejects: tuple[Reject, ...]
     bounded: str = ""
+    counts: Counts = field(default_factory=Counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +79,41 @@ class Plan:
     harmed: int = POWER_SPLITS
 
 
+class OverdueError(Exception):
+    """No time is left for a service."""
+
+
 def audit(gathered: Gathered, policy: Policy, plan: Plan, told: Told) -> Audit:
-    """What placebos on the recorded facts come to, for each service with enough events."""
+    """What placebos on the recorded facts come to, for each service with enough events.
+
+    Services with few events are audited first, so that a large one cannot take all the time; when
+    ``told`` raises OverdueError, the one under way is left and named as not reached.
+    """
     policy = replace(policy, watch_s=policy.watch_s if plan.watch_s is None else plan.watch_s)
     services: list[ServiceAudit] = []
     skipped: list[Skipped] = []
-    for environment, service, events in _services(gathered.facts):
+    ranked = _services(gathered.facts)
+    for place, (environment, service, events) in reversed([*enumerate(ranked)]):
+        reached = True
         if events < EVENTS_MIN:
             why = f"{events} events; at least {EVENTS_MIN} are needed"
-        elif len(services) == SERVICES_MAX:
+        elif place >= SERVICES_MAX:
             why = f"the {SERVICES_MAX} services with most events are audited"
         else:
-            stream, left = _stream(gathered, environment, service, policy, plan.by)
-            found = _service(stream, left, policy, plan, told)
-            if isinstance(found, ServiceAudit):
-                services.append(found)
-                continue
-            why = found
-        skipped.append(Skipped(environment, service, events, why))
+            try:
+                told(f"{service}: placebos", 0, 1)
+                stream, left = _stream(gathered, environment, service, policy, plan.by)
+                found = _service(stream, left, policy, plan, told)
+            except OverdueError:
+                why, reached = "not reached in the time given", False
+            else:
+                if isinstance(found, ServiceAudit):
+                    services.append(found)
+                    continue
+                why = found
+        skipped.append(Skipped(environment, service, events, why, reached))
+    services.reverse()
+    skipped.reverse()
     return Audit(
         schema=SCHEMA,
         policy=policy.digest(),
@@ -109,6 +129,7 @@ def audit(gathered: Gathered, policy: Policy, plan: Plan, told: Told) -> Audit:
         services=services,
         skipped=skipped[:1_000],
         bounded=gathered.bounded,
+        counts=gathered.counts,
     )
 
 

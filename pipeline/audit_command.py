@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from analyzers.auditing.audit import Audit, MetricAudit, Rate, ServiceAudit
+    from analyzers.auditing.audit import Audit, Counts, MetricAudit, Rate, ServiceAudit
     from pipeline.audit import Plan, Told
     from pipeline.audit_reading import Bound
 
@@ -41,13 +41,14 @@ class Asked:
     config: Path | None
 
 
-def _watch(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+def _span(_ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
     match = re.fullmatch(r"(\d{1,6})([smhd])", value.strip(), re.ASCII)
     seconds = int(match[1]) * _UNITS[match[2]] if match else 0
     if not 0 < seconds <= _WATCH_MAX_S:
-        raise click.BadParameter(f"{value!r} is no time to watch; write for instance 12h or 30d")
+        what = "to watch" if param.name == "watch" else "to take"
+        raise click.BadParameter(f"{value!r} is no time {what}; write for instance 12h or 30d")
     return seconds
 
 
@@ -86,7 +87,12 @@ Examples:
     show_default=True,
     help="What your rollouts split traffic by: subject, event, or the name of an attribute.",
 )
-@click.option("--watch", callback=_watch, help="Watch each placebo so long.  [default: the policy]")
+@click.option("--watch", callback=_span, help="Watch each placebo so long.  [default: the policy]")
+@click.option(
+    "--within",
+    callback=_span,
+    help="Take at most so long; services not reached by then are named.  [default: no limit]",
+)
 @click.option(
     "--days",
     type=click.IntRange(1, 400),
@@ -111,6 +117,7 @@ def audit(
     seed: int,
     by: str,
     watch: int | None,
+    within: int | None,
     days: int,
     events: int,
     form: str,
@@ -129,10 +136,12 @@ def audit(
         raise click.UsageError("FILES and --state are two recordings: give one of them")
     asked = Asked(files, state, config)
     # Files are given on purpose and taken whole, as far as their number of events allows.
-    bound = Bound(days=36_500 if files else days, events=events)
+    bound = Bound(days=None if files else days, events=events)
     plan = Plan(splits=splits, seed=seed, by=by, watch_s=watch)
     try:
-        found = audited(asked, os.environ, plan, bound, terminal=sys.stderr.isatty())
+        found = audited(
+            asked, os.environ, plan, bound, terminal=sys.stderr.isatty(), within_s=within
+        )
     except AuditError as error:
         raise click.ClickException(str(error)) from error
     show(found, form)
@@ -140,9 +149,15 @@ def audit(
 
 
 def audited(
-    asked: Asked, env: Mapping[str, str], plan: Plan, bound: Bound, *, terminal: bool
+    asked: Asked,
+    env: Mapping[str, str],
+    plan: Plan,
+    bound: Bound,
+    *,
+    terminal: bool,
+    within_s: float | None = None,
 ) -> Audit:
-    """What the placebos on a recording come to."""
+    """What the placebos on a recording come to, as far as the time allows."""
     from dataclasses import replace
 
     from collector.files.recorded import FilesError
@@ -157,15 +172,16 @@ def audited(
         policy = given.policy
         if plan.by not in ("subject", "event"):  # it must be read for that
             policy = replace(policy, cohorts=(*policy.cohorts, plan.by))
-        with _progress(show=terminal) as told:
+        with _progress(show=terminal) as progress:
+            told = _limited(progress, within_s)
 
             def read(done: int, total: int) -> None:
-                told("reading", done, total)
+                progress("reading", done, total)
 
             if asked.files:
                 gathered = audit_reading.from_files(
                     asked.files, policy, bound, knows=knows, deduplication=given.deduplication,
-                    progress=read,
+                    progress=read, warn=lambda fault: click.echo(f"plimsoll: {fault}", err=True),
                 )  # fmt: skip
             else:
                 gathered = audit_reading.from_state(
@@ -180,12 +196,41 @@ def audited(
     except (config.ConfigError, FilesError, CheckpointError, IntakeLogError) as error:
         raise AuditError(str(error)) from error
     if not found.services:
-        many = len(gathered.facts)
-        raise AuditError(
-            f"nothing to audit: {many} events, and no service has {auditing.EVENTS_MIN} that are "
-            "not of a running canary; give a longer recording, or a larger --days"
-        )
+        raise AuditError(_nothing(found, files=bool(asked.files)))
     return found
+
+
+def _nothing(found: Audit, *, files: bool) -> str:
+    """Why nothing was audited, and what to do."""
+    from pipeline.audit import EVENTS_MIN
+
+    if any(not one.reached for one in found.skipped):
+        return "nothing was audited in the time given: a larger --within, or fewer --splits"
+    counts = found.counts
+    more = "" if files else ", or a larger --days"
+    if found.bounded:
+        more += ", or a larger --events"
+    return (
+        f"nothing to audit: {counts.events} events, {counts.rejected} rejected, and no service has "
+        f"{EVENTS_MIN} that are not of a running canary; give a longer recording{more}"
+    )
+
+
+def _limited(told: Told, within_s: float | None) -> Told:
+    """What is told how far the audit is, and ends it after so long."""
+    from pipeline import clock
+    from pipeline.audit import OverdueError
+
+    if within_s is None:
+        return told
+    until_s = clock.monotonic_s() + within_s
+
+    def limited(what: str, done: int, total: int) -> None:
+        if clock.monotonic_s() >= until_s:
+            raise OverdueError
+        told(what, done, total)
+
+    return limited
 
 
 @contextmanager
@@ -233,6 +278,19 @@ def show(found: Audit, form: str, console: Console | None = None) -> None:
         )
     if found.bounded:
         console.print(found.bounded)
+    _show_counts(console, found.counts)
+
+
+def _show_counts(console: Console, counts: Counts) -> None:
+    """What was read, in the words of ``plimsoll replay``."""
+    console.print(
+        f"{counts.events} events, {counts.markers} markers, {counts.duplicates} duplicates, "
+        f"{counts.rejected} rejected"
+    )
+    for reason, count in counts.rejected_by_reason.items():
+        console.print(f"  rejected: {reason} {count}")
+    for kind, count in counts.ignored_by_kind.items():
+        console.print(f"  ignored: {kind} {count}")
 
 
 def _show_service(console: Console, one: ServiceAudit, found: Audit) -> None:

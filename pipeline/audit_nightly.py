@@ -13,7 +13,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +23,14 @@ from analyzers.auditing.audit import SCHEMA, Audit, verdict_line
 from dashboards.snapshot import Audited, Reader, Snapshot
 
 FILE: Final = "audit.json"
-# A night; an audit of a million events takes minutes.
+# A night; an audit of a million events takes minutes. What is done by then is published, and the
+# process gets a little longer to say it.
 LIMIT_S: Final = 4 * 3600
+_GRACE_S: Final = 900.0
 FILE_BYTES: Final = 32 << 20
 _NICENESS: Final = 15
 _DAY_S: Final = 86_400
+_HALF_A_DAY: Final = timedelta(hours=12)
 # A clock that is set, or a machine that slept, is noticed so soon.
 _LOOK_S: Final = 300.0
 
@@ -41,12 +44,14 @@ class AuditFailedError(Exception):
 @dataclass(frozen=True, slots=True)
 class Child:
     """An audit of the state in ``state`` as a process of its own, under the policy in ``config``
-    (None: the built-in one), with so many splits."""
+    (None: the built-in one), with so many splits. After ``limit_s`` it tells what is done by then;
+    if it has not ``grace_s`` later, it is ended."""
 
     state: Path
     config: Path | None
     splits: int = 20
-    limit_s: float = LIMIT_S
+    limit_s: int = LIMIT_S
+    grace_s: float = _GRACE_S
 
     async def __call__(self) -> Audit:
         """The result; AuditFailedError if there is none. Cancelled, it ends the process."""
@@ -54,7 +59,8 @@ class Child:
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "pipeline", "audit", "--state", str(self.state),
-                "--format", "json", "--splits", str(self.splits), *policy,
+                "--format", "json", "--splits", str(self.splits),
+                "--within", f"{self.limit_s}s", *policy,
                 stdin=DEVNULL, stdout=PIPE, stderr=PIPE,
             )  # fmt: skip
         except OSError as error:
@@ -62,10 +68,11 @@ class Child:
         with suppress(ProcessLookupError, PermissionError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
         try:
-            async with asyncio.timeout(self.limit_s):
+            async with asyncio.timeout(self.limit_s + self.grace_s):
                 said, trouble = await process.communicate()
         except TimeoutError as error:
-            raise AuditFailedError(f"it took longer than {self.limit_s:g} s") from error
+            longest_s = self.limit_s + self.grace_s
+            raise AuditFailedError(f"it took longer than {longest_s:g} s") from error
         finally:
             await _end(process)
         if process.returncode not in (0, 1) or not said:
@@ -111,21 +118,32 @@ class Nightly:
 
     async def run(self) -> None:
         """Audits night after night, until cancelled."""
+        due = self._next(self._now())
         while True:
-            await self._until_due()
+            due = await self._until(due)
             await self._audit()
+            # From when it was due: a clock that is set back meanwhile makes no second one.
+            due = self._next(max(due, self._now()))
 
-    async def _until_due(self) -> None:
-        """Waits for the next time of day, however the clock is set meanwhile."""
-        left_s = until(self._now(), self._at_s)
-        while True:
-            await self._pause(min(left_s, _LOOK_S))
-            now_left_s = until(self._now(), self._at_s)
-            if left_s <= _LOOK_S or now_left_s > left_s:  # it was due, or has just been passed
-                return
-            left_s = now_left_s
+    def _next(self, after: datetime) -> datetime:
+        """When the next audit is due."""
+        return after + timedelta(seconds=until(after, self._at_s))
+
+    async def _until(self, due: datetime) -> datetime:
+        """Waits for a date and time, however the clock is set meanwhile; when it was due at last.
+
+        A clock that stands days before it was far ahead when that was planned: then it is the next
+        time of day, though not the very next hours, in which it may have been already.
+        """
+        while (left := due - self._now()) > timedelta():
+            if left > 4 * _HALF_A_DAY:
+                due = self._next(self._now() + _HALF_A_DAY)
+                continue
+            await self._pause(min(left.total_seconds(), _LOOK_S))
+        return due
 
     async def _audit(self) -> None:
+        self._say("the nightly audit has begun")
         try:
             found = await self._audits()
         except AuditFailedError as error:
@@ -134,6 +152,10 @@ class Nightly:
         self.latest = Audited(self._now().timestamp(), found)
         for one in found.services:
             self._say(f"audit of {one.service}: {verdict_line(one, found.error_rate)}")
+        for other in found.skipped:
+            if not other.reached:
+                self._say(f"audit of {other.service}: {other.why}")
+        self._say(f"the nightly audit has ended, {len(found.services)} services audited")
         try:
             keep(self._file, self.latest)
         except OSError as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 import numpy as np
 import pytest
@@ -18,8 +20,9 @@ from analyzers.auditing.measured import missing
 from analyzers.facts import Facts, concat
 from analyzers.policy import Kind, Measure, Metric, Policy
 from collector.decoding.decode import decode
-from pipeline.audit import Gathered, Plan, audit
+from pipeline.audit import Gathered, OverdueError, Plan, audit
 from pipeline.audit_command import audit as command
+from pipeline.cli import replay
 from pipeline.demo.orders import shipped_orders
 from pipeline.demo.play import demanded
 from pipeline.demo.story import Dials, Story, releases
@@ -211,6 +214,56 @@ def test_the_command_prints_the_audit_as_json_and_as_a_table(tmp_path: Path) -> 
     assert "order_submission_success" in table.stdout
 
 
+def said_as_json(main: click.Command, *arguments: str) -> dict[str, Any]:
+    """What a command prints as JSON."""
+    result = CliRunner().invoke(main, [*arguments, "--format", "json"], standalone_mode=False)
+    assert result.exception is None
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_what_was_refused_or_cut_off_is_counted_as_a_replay_counts_it(
+    tmp_path: Path, *, cut: bool
+) -> None:
+    good = lines(one_version(per_slice=0.4)).splitlines()
+    ignored = b'{"specversion": "1.0", "type": "dev.cdevents.service.removed.0.2.0"}'
+    mixed = [*good, *[b'{"id": 1}', b"no json"] * 300, good[0], ignored]
+    body = gzip.compress(b"\n".join(mixed))
+    file = tmp_path / "orders.ndjson.gz"
+    file.write_bytes(body[: len(body) * 3 // 4] if cut else body)
+    (tmp_path / "sheet.ndjson").write_bytes(b"PK\x03\x04")
+    replayed = said_as_json(replay, str(tmp_path))["counts"]
+    audited = said_as_json(command, str(tmp_path), "--splits", "1", "--watch", "1h")["counts"]
+    assert replayed.pop("late") == 0
+    assert audited == replayed
+    assert audited["rejected_by_reason"]["unreadable"] >= 1
+    table = CliRunner().invoke(
+        command, [str(tmp_path), "--splits", "1", "--watch", "1h"], standalone_mode=False
+    )
+    told = " ".join(table.stdout.split())
+    assert f"{audited['duplicates']} duplicates, {audited['rejected']} rejected" in told
+    for reason, count in audited["rejected_by_reason"].items():
+        assert f"rejected: {reason} {count}" in told
+
+
+def test_what_is_not_reached_in_time_is_named_and_the_rest_is_there() -> None:
+    few = facts_of(np.linspace(0, HOUR, 300), service="price-api", version=OLD)
+    asked = 0
+
+    def told(_what: str, _done: int, _total: int) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 6:  # the smaller service, and the beginning of the larger one
+            raise OverdueError
+
+    gathered = Gathered(concat([one_version(per_slice=0.5), few]), (), ())
+    found = audit(gathered, POLICY, Plan(splits=2, looks=2, harmed=0), told)
+    assert [one.service for one in found.services] == ["price-api"]
+    assert [(one.service, one.reached) for one in found.skipped] == [("order-api", False)]
+    assert found.skipped[0].why == "not reached in the time given"
+
+
 def test_the_command_refuses_what_cannot_be_audited(tmp_path: Path) -> None:
     def said(*arguments: str) -> str:
         result = CliRunner().invoke(command, arguments)
@@ -221,10 +274,14 @@ def test_the_command_refuses_what_cannot_be_audited(tmp_path: Path) -> None:
     empty.write_bytes(b"")
     file = tmp_path / "orders.ndjson"
     file.write_bytes(lines(one_version(per_slice=0.2)))
-    assert "nothing to audit" in said(str(empty))
+    (tmp_path / "broken.ndjson").write_bytes(b"no json\n" * 3)
+    assert "--days" not in said(str(empty))
+    assert "give a longer recording" in said(str(empty))
+    assert "0 events, 3 rejected" in " ".join(said(str(tmp_path / "broken.ndjson")).split())
     assert "give one of them" in said(str(file), "--state", str(tmp_path))
     assert "no event has such an attribute" in said(str(file), "--by", "customer")
     assert "no time to watch" in said(str(file), "--watch", "soon")
+    assert "no time to take" in said(str(file), "--within", "0s")
     assert "nowhere" in said("--state", str(tmp_path / "nowhere"))
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from analyzers.auditing.audit import Audit, rate
+from analyzers.auditing.audit import Audit, Skipped, rate
 from analyzers.policy import Policy
 from dashboards.exposition import samples_of
 from dashboards.snapshot import Audited, Snapshot
@@ -93,7 +94,10 @@ def test_every_night_has_one_audit_at_its_time(tmp_path: Path) -> None:
     assert night.audits == [datetime(2026, 5, day, 2, 30, tzinfo=UTC) for day in (22, 23)]
     assert nightly.latest is not None
     assert nightly.latest.finished_s == datetime(2026, 5, 23, 2, 50, tzinfo=UTC).timestamp()
-    assert "measured false alarms 0 of 2" in night.said[0]
+    begun, measured, ended = night.said[:3]
+    assert begun == "the nightly audit has begun"
+    assert "measured false alarms 0 of 2" in measured
+    assert ended == "the nightly audit has ended, 1 services audited"
 
 
 def test_a_machine_that_slept_over_the_time_audits_once_it_is_awake(tmp_path: Path) -> None:
@@ -106,6 +110,63 @@ def test_a_machine_that_slept_over_the_time_audits_once_it_is_awake(tmp_path: Pa
     night = Sleeper(days=0.5)
     night.lived(tmp_path)
     assert night.audits == [EVENING + timedelta(hours=8)]
+
+
+@pytest.mark.parametrize(
+    ("at", "back"),
+    [
+        (EVENING + timedelta(hours=1), timedelta(hours=3)),  # before it is due
+        (EVENING + timedelta(hours=6), timedelta(hours=4)),  # after it was
+        (EVENING + timedelta(hours=6), timedelta(minutes=70)),
+    ],
+)
+def test_a_clock_that_is_set_back_makes_no_audit_earlier_and_none_twice(
+    tmp_path: Path, at: datetime, back: timedelta
+) -> None:
+    night = Corrected(days=2.0, at=at, back=back)
+    night.lived(tmp_path)
+    assert night.audits == [datetime(2026, 5, day, 2, 30, tzinfo=UTC) for day in (22, 23)]
+
+
+def test_a_clock_that_was_far_ahead_does_not_put_audits_off_for_good(tmp_path: Path) -> None:
+    night = Corrected(days=40.0, at=EVENING + timedelta(days=30), back=timedelta(days=29))
+    night.lived(tmp_path)
+    assert night.audits[29] == datetime(2026, 6, 20, 2, 30, tzinfo=UTC)
+    assert night.audits[30:32] == [datetime(2026, 5, day, 2, 30, tzinfo=UTC) for day in (24, 25)]
+
+
+@dataclass(slots=True)
+class Corrected(Night):
+    """A clock that is set back, once."""
+
+    at: datetime = EVENING
+    back: timedelta = timedelta()
+
+    async def pause(self, seconds: float) -> None:
+        await Night.pause(self, seconds)
+        if self.time >= self.at:
+            self.time -= self.back
+            self.at = datetime.max.replace(tzinfo=UTC)
+
+
+def test_services_that_were_not_reached_are_named_and_the_others_published(tmp_path: Path) -> None:
+    class Short(Night):
+        async def audit(self) -> Audit:
+            return replace_skipped(await Night.audit(self))
+
+    night = Short(days=0.5)
+    nightly = night.lived(tmp_path)
+    assert nightly.latest is not None
+    assert [one.service for one in nightly.latest.audit.services] == ["order-api"]
+    assert "audit of stock-api: not reached in the time given" in night.said
+    assert all("price-api" not in line for line in night.said)  # too few events, every night
+
+
+def replace_skipped(audit: Audit) -> Audit:
+    """The audit with one service that was not reached, and one with too few events."""
+    late = Skipped("production", "stock-api", 900, "not reached in the time given", reached=False)
+    few = Skipped("production", "price-api", 9, "9 events; at least 200 are needed")
+    return msgspec.structs.replace(audit, skipped=[late, few])
 
 
 def test_the_result_outlives_the_daemon_and_a_damaged_one_is_none(tmp_path: Path) -> None:
@@ -123,7 +184,8 @@ def test_a_failed_audit_is_said_and_leaves_the_last_result(tmp_path: Path) -> No
     nightly = night.lived(tmp_path)
     assert nightly.latest is not None
     assert nightly.latest.finished_s == 1.0
-    assert night.said == ["the nightly audit failed: no such policy"] * 2
+    failed = ["the nightly audit has begun", "the nightly audit failed: no such policy"]
+    assert night.said == failed * 2
 
 
 def test_the_result_is_published_with_its_bounds(tmp_path: Path) -> None:
@@ -152,7 +214,7 @@ def test_a_child_that_has_nothing_to_audit_says_why(tmp_path: Path) -> None:
 
 def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     with pytest.raises(AuditFailedError, match="longer than"):
-        asyncio.run(Child(tmp_path, None, limit_s=0.05)())
+        asyncio.run(Child(tmp_path, None, limit_s=1, grace_s=-0.95)())
 
 
 def test_the_time_of_the_audit_is_a_setting() -> None:
