@@ -164,8 +164,8 @@ INSTRUMENTS: Final = (
     _gauge(
         "audit_power_ratio",
         _AUDITED,
-        "Share of injected harms of two margins that a metric found in the last self-audit: the "
-        "estimate, and the low and high end of its 95 % interval.",
+        "Share of injected harms of two margins that a metric found within the watch in the "
+        "last self-audit: the estimate, and the low and high end of its 95 % interval.",
         _BIGGEST,
         "1",
     ),

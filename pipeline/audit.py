@@ -46,7 +46,8 @@ EVENTS_MIN: Final = 200
 SERVICES_MAX: Final = 20
 SHARES: Final = (0.5, 0.1)
 LOOKS: Final = 40
-# Harm is injected into each metric by itself, which costs a whole trial each time.
+# Harm is injected into each metric by itself, which costs a whole trial each time: so often where
+# nobody asks for more.
 POWER_SPLITS: Final = 10
 
 Told = Callable[[str, int, int], None]  # what is being done, how much of how much

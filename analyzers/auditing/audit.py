@@ -37,8 +37,9 @@ class Rate(msgspec.Struct, frozen=True):
 class MetricAudit(msgspec.Struct, frozen=True, kw_only=True):
     """One metric. ``false_alarms``: how often its total alone reached 1 / error rate on nothing;
     ``fixed_rule`` and ``repeated_test`` what simpler rules did on the same placebos (None: they
-    know no such kind). ``power``: how often a harm of ``harm`` was found, by its total alone, and
-    ``rolled_back`` by the policy's own rule; the medians are those of the harms found."""
+    know no such kind). ``power``: how often a harm of ``harm`` was found within the watch, by its
+    total alone, and ``rolled_back`` by the policy's own rule; the medians are those of the harms
+    found, none of which can take longer than the watch."""
 
     metric: str
     indicative: bool
