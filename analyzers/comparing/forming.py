@@ -27,9 +27,12 @@ STRATUM_UNITS: Final = {
 # A stratum closes by the number of its units, whose they are: if it waited for both arms, the
 # rarer one's unit would be its last, and a level that falls within strata would make a slow canary
 # look fast (95 % of canaries of 1 % at the margin were promoted along a falling sawtooth). It is
-# large enough to hold two units of the rarer arm, as far as that is known, and this much at most.
+# large enough to hold two units of the rarer arm, as far as that is known, and this much at most;
+# one that holds none of it waits for as many again.
 _RARER: Final = 2.0
 _LARGER: Final = 10.0
+_ALONE: Final = 2.0
+_ALIKE: Final = 4.0  # units' worth of belief, of each arm, that they are equally frequent
 # A margin that is resolved by the level of the first stratum is as wrong as that level is.
 _RESOLVING: Final = 400.0
 
@@ -138,11 +141,13 @@ class Forming:
         size = np.where(self._traits.of("ratio", mine), now[:, 6:8].sum(axis=1), n)
         come = self._come[mine]
         whole = come.sum(axis=1)
-        rarer = (come.min(axis=1) + 1.0) / (whole + 2.0)
+        rarer = (come.min(axis=1) + _ALIKE) / (whole + 2.0 * _ALIKE)
         least, first = self._wanted[mine].T
         wanted = np.clip(_RARER / rarer, np.where(whole > 0, least, first), _LARGER * least)
         declared = (size >= least) & (expected >= 1.0) & (expected <= n - 1.0)
-        full = np.where(self._traits.of("declared", mine), declared, size >= wanted)
+        both = (self._arms(mine, now) > 0).all(axis=1)
+        enough = (size >= wanted) & (both | (size >= _ALONE * wanted))
+        full = np.where(self._traits.of("declared", mine), declared, enough)
         full &= ~self._traits.of("gauge", mine)
         return np.asarray(full | self._traits.of("flow", mine))
 

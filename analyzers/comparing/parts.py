@@ -181,7 +181,10 @@ class Parts:
         against = self._metrics.get(metric.over)
         apart = metric.kind is Kind.COUNT and bool(metric.exposure)
         apart |= against is not None and against.types != metric.types
-        return (metric.deadline_s or _LAG_S) // SLICE_S if apart else 0
+        if apart:
+            return (metric.deadline_s or _LAG_S) // SLICE_S
+        # A slice in which a share begins has units of before.
+        return 1 if metric.measure is Measure.ASSIGNMENT else 0
 
 
 def epochs(deployment: Deployment, first: int) -> Ints:

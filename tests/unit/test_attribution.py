@@ -21,6 +21,7 @@ from tests.facts_of import (
     NEW,
     OLD,
     answered,
+    assigned,
     duration,
     facts_of,
     finished,
@@ -175,6 +176,14 @@ def test_after_a_change_of_the_share_only_what_began_since_counts() -> None:
     markers = (started(0.0, share=0.1), shifted(300.0, 0.5))
     told = blocks(folded(facts, policy), deployment_of(*markers), policy)["duration", ()]
     assert slices(told.where(told.units.sum(axis=1) > 0)) == [29, 39]
+
+
+def test_units_are_assigned_by_the_share_of_a_whole_slice() -> None:
+    policy = policy_of(assigned(types=("order.submitted",)))
+    facts = facts_of([3.0, 7.0, 15.0, 303.0, 315.0], version=OLD)
+    markers = (started(5.0, share=0.1), shifted(305.0, 0.5))
+    told = blocks(folded(facts, policy), deployment_of(*markers), policy)["assigned", ()]
+    assert slices(told) == [1, 31]
 
 
 def test_what_follows_an_exposure_later_counts_once_it_can_have_come() -> None:
