@@ -17,7 +17,7 @@ from analyzers.comparing.arms import Key
 from analyzers.comparing.attribution import Shares, block
 from analyzers.comparing.comparisons import Closed, Comparisons
 from analyzers.comparing.names import Heard
-from analyzers.facts import NEVER, Floats, Ints
+from analyzers.facts import NEVER
 from analyzers.folding.cells import Cells
 from analyzers.folding.series import SeriesTable, coded
 from analyzers.judging.evidence import Evidence
@@ -27,7 +27,6 @@ from analyzers.timeline import Deployment
 _STRETCH: Final = 64  # slices
 # Sums in another order differ by far less; whatever comes so near is followed slice by slice.
 _NEAR: Final = 1.0 - 1e-9
-_LOG_MAX: Final = 690.0  # exp of more overflows a float
 
 
 class Watched(Evidence):
@@ -46,8 +45,6 @@ class Watched(Evidence):
         self.promoted = False  # ever
         self._parts: Shares | None = None  # the cells of its watch; None where nothing spoke
         self._crossed: dict[int, int] = {}  # by row: the slice in which it alone showed harm
-        self._unlike: dict[int, int] = {}  # by row: the slice in which sides were shown to differ
-        self._at = 0
 
     def shares(self, cells: Cells, heard: Heard) -> Shares | None:
         """What of some cells speaks here, of which some are ``heard`` to be this placebo's."""
@@ -72,14 +69,13 @@ class Watched(Evidence):
         """Takes in the evidence of strata that closed, in order of time, and what changed of what
         gates at other slices; follows the status wherever it can change."""
         self._crossed = _first(closed, -math.log(self.policy.error_rate))
-        self._unlike = _first(closed, -math.log(self.policy.assignment_error_rate))
         others = np.unique(np.fromiter(appeared, np.int64))
         times = np.union1d(closed.at, others)
         for begin in range(0, len(times), _STRETCH):
             first, last = times[begin : begin + _STRETCH][[0, -1]].tolist()
             here = closed.where(np.arange(*np.searchsorted(closed.at, (first, last + 1)).tolist()))
             if self._calm(here, first, last):
-                self._pass_over(here)
+                self._take(here)
             else:
                 between = slice(*np.searchsorted(others, (first, last + 1)).tolist())
                 super().follow(here, others[between].tolist())
@@ -96,35 +92,10 @@ class Watched(Evidence):
             return False
         if self.promoted or not self.gating(last) or self.missing(last):
             return True
-        top = self._safe[1].copy()
+        top = self._logs[3].copy()
         np.maximum.at(top, place, closed.log_safe)
         rows = np.array([self.comparisons[key].row for key in self.gating(first)], np.int64)
         return bool((top[np.searchsorted(self._row, rows)] < self.safe_threshold()).any())
-
-    def _pass_over(self, closed: Closed) -> None:
-        """What is known after a stretch in which the status has not changed."""
-        place, e = self._weighted(closed)
-        self._e[place] = e  # the last one where a comparison stands there twice
-        self._safe[0, place] = closed.log_safe
-        np.maximum.at(self._safe[1], place, closed.log_safe)
-
-    def _weighted(self, closed: Closed) -> tuple[Ints, Floats]:
-        """The places of the comparisons that closed, and their weighted e-values."""
-        place = np.searchsorted(self._row, closed.of)
-        return place, self._weight[place] * np.exp(np.minimum(closed.log_harm, _LOG_MAX))
-
-    def _follow(self, at: int) -> None:
-        self._at = at
-        super()._follow(at)
-
-    @property
-    def mismatch(self) -> Key | None:
-        """The assignment that shows by the slice followed that the sides are not what they should
-        be; None if none: the table knows the end of the watch already."""
-        for key in self._assigned:
-            if self._unlike.get(self.comparisons[key].row, NEVER) <= self._at:
-                return key
-        return None
 
 
 def _near(cells: Cells, heard: Heard) -> tuple[Cells, Heard]:

@@ -38,7 +38,7 @@ class Closed:
     log_harm: Floats
     log_safe: Floats
 
-    def where(self, rows: Ints) -> Closed:
+    def where(self, rows: Ints | slice) -> Closed:
         """Only the given ones."""
         return Closed(self.of[rows], self.at[rows], self.log_harm[rows], self.log_safe[rows])
 

@@ -84,7 +84,9 @@ class Evidence:
         self._row = np.empty(0, np.int64)
         self._weight = np.empty(0)
         self._e = np.empty(0)  # weighted e-values
-        self._safe = np.empty((2, 0))  # log e-value now, and the largest so far
+        # Log e-values for harm and for safety, each now and the largest so far: of the slice that
+        # is followed, when the table knows later ones already.
+        self._logs = np.empty((4, 0))
         self._unspent = 1.0  # of the weights
         self._totals: list[Key] = []  # what may gate
         self._assigned: list[Key] = []  # what says who was put on which side
@@ -124,7 +126,7 @@ class Evidence:
             self._row = np.concatenate([self._row, rows])
             self._weight = np.concatenate([self._weight, weights])
             self._e = np.concatenate([self._e, weights])
-            self._safe = np.concatenate([self._safe, np.zeros((2, len(rows)))], axis=1)
+            self._logs = np.concatenate([self._logs, np.zeros((4, len(rows)))], axis=1)
             self._unspent = 1.0 - math.fsum(self._weight.tolist())
         known = self.comparisons
         return np.array([known[key].row if key in known else -1 for key in keys], np.int64)
@@ -154,18 +156,27 @@ class Evidence:
     def follow(self, closed: Closed, appeared: Iterable[int]) -> None:
         """Takes in the evidence of strata that closed, in order of time, and what changed of what
         gates at other slices; follows the status slice by slice."""
-        place = np.searchsorted(self._row, closed.of)
-        e = self._weight[place] * np.exp(np.minimum(closed.log_harm, _LOG_MAX))
-        edges = np.append(runs(closed.at), len(place))
+        edges = np.append(runs(closed.at), len(closed.at))
         began = closed.at[edges[:-1]].tolist()
         spans = dict(zip(began, pairwise(edges.tolist()), strict=True))
         for at in sorted({*spans, *appeared}):
             if at in spans:
-                here = slice(*spans[at])
-                mine, safe = place[here], closed.log_safe[here]
-                self._e[mine] = e[here]
-                self._safe[:, mine] = safe, np.maximum(self._safe[1, mine], safe)
+                self._take(closed.where(slice(*spans[at])))
             self._follow(at)  # once all that a slice says is in: never on a part of it
+
+    def _take(self, closed: Closed) -> None:
+        """Remembers the evidence of strata that closed, in order of time."""
+        place, e = self._weighted(closed)
+        self._e[place] = e  # the last one where a comparison stands there twice
+        now, top = self._logs[::2], self._logs[1::2]
+        for which, told in enumerate((closed.log_harm, closed.log_safe)):
+            now[which, place] = told
+            np.maximum.at(top[which], place, told)
+
+    def _weighted(self, closed: Closed) -> tuple[Ints, Floats]:
+        """The places of the comparisons that closed, and their weighted e-values."""
+        place = np.searchsorted(self._row, closed.of)
+        return place, self._weight[place] * np.exp(np.minimum(closed.log_harm, _LOG_MAX))
 
     def latch(self, first_degraded_at: str | None) -> None:
         """Keeps an earlier finding of harm: a past verdict is never revised."""
@@ -263,11 +274,16 @@ class Evidence:
 
     def safe(self, key: Key) -> bool:
         """Whether harm beyond the margin was ruled out, and still looks ruled out."""
-        place = np.searchsorted(self._row, self.comparisons[key].row)
-        now, top = self._safe[:, place].tolist()
+        harm, _, now, top = self._told(key)
         level = self.safe_threshold()
         # What looks like harm at the same level is not safe, whatever else says so: a tail may.
-        return bool(now >= 0.0 and top >= level and self.comparisons[key].log_harm < level)
+        return now >= 0.0 and top >= level > harm
+
+    def _told(self, key: Key) -> tuple[float, float, float, float]:
+        harm, harm_top, safe, safe_top = self._logs[
+            :, np.searchsorted(self._row, self.comparisons[key].row)
+        ].tolist()
+        return harm, harm_top, safe, safe_top
 
     def safe_threshold(self) -> float:
         """Log of the e-value that a gating metric needs for promotion."""
@@ -278,7 +294,7 @@ class Evidence:
         """The assignment that shows that the sides are not what they should be; None if none."""
         level = -math.log(self.policy.assignment_error_rate)
         for key in self._assigned:
-            if self.comparisons[key].log_harm_max >= level:
+            if self._told(key)[1] >= level:
                 return key
         return None
 
