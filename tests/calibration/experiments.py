@@ -22,7 +22,7 @@ from analyzers.facts import Bools, Floats
 from tests.reference import any_time, fixed_horizon
 
 ALPHA: Final = 0.05
-FILE: Final = "asos_experiments/asos_half.csv.gz"
+FILE: Final = "asos_experiments/asos_half.csv.gz"  # below the folder of the shared data
 _CHECKPOINTS: Final = 5  # a stream of fewer is not one that anybody watched
 
 
@@ -109,11 +109,21 @@ def alarms(told: list[Stream], *, null: bool) -> Shares:
     return Shares(len(chosen), float(ours(chosen).mean()), *others.mean(axis=0).tolist())
 
 
+def found(folder: Path) -> Path | None:
+    """The dataset's file, in the folder itself or in ``asos_experiments`` below it."""
+    places = (folder / FILE, folder / Path(FILE).name)
+    return next((place for place in places if place.is_file()), None)
+
+
 def main() -> None:
     """Prints the shares as a table."""
     parser = argparse.ArgumentParser(description="Alarms on real experiments.")
-    parser.add_argument("folder", type=Path)
-    told = streams(parser.parse_args().folder / FILE)
+    parser.add_argument("folder", type=Path, help=f"holds {FILE}, or {Path(FILE).name}")
+    folder = parser.parse_args().folder
+    file = found(folder)
+    if file is None:
+        parser.error(f"{folder} holds neither {FILE} nor {Path(FILE).name}")
+    told = streams(file)
     head = "| streams | ours | asymptotic sequence (GrowthBook) | Welch, repeated |"
     print(f"{head}\n|---|---|---|---|")  # noqa: T201
     for null, name in ((True, "null at their end"), (False, "significant at their end")):

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from analyzers.contrast.amounts import Amounts
+from analyzers.contrast.assignment import Assignments
 from analyzers.contrast.counts import Counts
 from analyzers.contrast.durations import Durations
 from analyzers.contrast.gauge import Gauges, coefficients
@@ -87,6 +88,17 @@ def of_counts(counts: Floats, share: float, edge: float = 1.0) -> Paths:
     family.add(np.full(runs, edge))
     rounds = (strata(now, share=np.full(runs, share)) for now in counts)
     return _walked(family, rounds, looks)
+
+
+def of_assignments(counts: Floats, share: float, *, clustered: bool) -> Paths:
+    """Ours on units that came to each arm (looks, runs, 2), against the declared share; it knows
+    no safety."""
+    family = Assignments()
+    looks, runs, _ = counts.shape
+    family.add(np.full(runs, clustered))
+    rows, declared = np.arange(runs), np.full(runs, share)
+    log_e = np.array([family.advance(rows, now, declared) for now in counts])
+    return Paths(log_e, np.full((looks, runs), -math.inf))
 
 
 def of_proportions(units: Floats, bad: Floats, margin: float = 0.0) -> Paths:

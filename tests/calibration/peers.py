@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from scipy import stats
 
-from analyzers.facts import Bools, Floats
+from analyzers.facts import Bools, Floats, Ints
 from tests.calibration.paths import NEVER, first
 from tests.calibration.streams import Timed, binned
 from tests.reference import any_time, fixed_horizon
@@ -107,22 +107,49 @@ def of_durations(stream: Timed, runs: int, looks: int, alpha: float) -> dict[str
     for of, arm, value in stream.windows(runs, looks):
         at, number, counts = binned(of, arm, value)
         seen[at, number] += counts
-        for power in range(3):
-            told = np.bincount(of * 2 + arm, (value / 1e6) ** power, 2 * runs)
-            sums[power] += told.reshape(-1, 2)
+        n, mean, wide = _moments(sums, of, arm, value)
         z = _rank_z(seen)
         alarms[names[0]].append(np.abs(z) >= stats.norm.isf(alpha / 2))
-        n = np.maximum(sums[0], 2.0)
-        mean = sums[1] / n
-        wide = np.maximum(sums[2] - n * mean**2, 1e-12) / (n - 1.0)
-        p = fixed_horizon.welch(*((both[:, 0], both[:, 1]) for both in (n, mean, wide)))[2]
-        alarms[names[1]].append(p <= alpha)
+        alarms[names[1]].append(_welch(n, mean, wide) <= alpha)
         part = np.cumsum(seen, axis=1) / n[:, None]
         gap = np.abs(part[..., 1] - part[..., 0]).max(axis=1)
         t = np.maximum(n, 3.0)
         told = np.log1p(np.log(t)) + 0.8 * math.log(1612.0 / (alpha / 2.0))
         alarms[names[2]].append(gap > (0.85 * np.sqrt(told / t)).sum(axis=1))
     return {name: first(np.array(told)) for name, told in alarms.items()}
+
+
+def of_sums(stream: Timed, runs: int, looks: int, alpha: float) -> dict[str, Floats]:
+    """First alarms on the means of all values so far, by name: Welch's test, looked at in every
+    window; GrowthBook's asymptotic confidence sequence."""
+    sums = np.zeros((3, runs, 2))
+    rho2 = any_time.asymptotic_rho2(alpha, 5_000.0)
+    alarms: dict[str, list[Bools]] = {"Welch repeated": [], "asymptotic sequence (GrowthBook)": []}
+    repeated, sequence = alarms.values()
+    for of, arm, value in stream.windows(runs, looks):
+        n, mean, wide = _moments(sums, of, arm, value)
+        repeated.append(_welch(n, mean, wide) <= alpha)
+        both, gap = n.sum(-1), mean[:, 1] - mean[:, 0]
+        score2 = both * gap**2 / np.maximum((wide / n).sum(-1), 1e-12)
+        sequence.append(any_time.asymptotic_log_e(score2, both, rho2) >= -math.log(alpha))
+    return {name: first(np.array(told)) for name, told in alarms.items()}
+
+
+def _moments(sums: Floats, of: Ints, arm: Ints, value: Floats) -> tuple[Floats, Floats, Floats]:
+    """Number, mean and variance by run and arm, (runs, 2) each, of a window's values and those
+    that ``sums`` (3, runs, 2) of powers hold, which it adds them to."""
+    for power in range(3):
+        told = np.bincount(of * 2 + arm, (value / 1e6) ** power, sums[0].size)
+        sums[power] += told.reshape(-1, 2)
+    n = np.maximum(sums[0], 2.0)
+    mean = sums[1] / n
+    return n, mean, np.maximum(sums[2] - n * mean**2, 1e-12) / (n - 1.0)
+
+
+def _welch(n: Floats, mean: Floats, wide: Floats) -> Floats:
+    """Welch's p-values of both arms, (runs,)."""
+    told = ((both[:, 0], both[:, 1]) for both in (n, mean, wide))
+    return np.asarray(fixed_horizon.welch(*told)[2])
 
 
 def _rank_z(seen: Floats) -> Floats:

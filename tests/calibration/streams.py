@@ -74,7 +74,7 @@ class Failing:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Durations, lognormal with median 200 ms and sigma 0.6, ``rate`` a window of both arms:
+    """Durations, lognormal with median 200 ms and ``sigma``, ``rate`` a window of both arms:
     ``factor`` times as long in the second arm, of which a part ``slow`` take four times as long.
     ``drift`` is the factor by which all have grown at the end, ``weather`` the standard deviation
     of what a window does to the logarithm of both arms."""
@@ -85,6 +85,7 @@ class Timed:
     slow: float = 0.0
     drift: float = 1.0
     weather: float = 0.0
+    sigma: float = 0.6
 
     def windows(
         self, runs: int, looks: int, seed: int = SEED
@@ -95,7 +96,7 @@ class Timed:
             units = chance.poisson(split(self.rate, self.share), (runs, 2))
             of = np.repeat(np.repeat(np.arange(runs), 2), units.ravel())
             arm = np.repeat(np.tile([0, 1], runs), units.ravel())
-            log = chance.normal(np.log(200e3), 0.6, len(of))
+            log = chance.normal(np.log(200e3), self.sigma, len(of))
             log += np.log(self.drift) * look / max(looks - 1, 1)
             if self.weather > 0.0:
                 log += chance.normal(0.0, self.weather, runs)[of]

@@ -3,34 +3,36 @@ and of the peers beside them, on the same streams.
 
 ``python -m tests.calibration.tables --runs 4000 [--only counts]``; error rate 5 % one-sided for
 ours, two-sided for peers that have no side; 200 windows, 39 looks for the peers that take series.
+Deployments of twenty metrics are in ``deployed.py``.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 
-from analyzers.contrast.batched import Batches
-from analyzers.contrast.mixing import log_mean
 from analyzers.facts import Floats
-from tests.calibration import peers
-from tests.calibration.paths import Paths, first, of_counts, of_durations, of_gauges, of_proportions
-from tests.calibration.streams import (
-    SEED,
-    Counted,
-    Failing,
-    Level,
-    Timed,
-    merged,
-    windows_a_stratum,
+from tests.calibration import deployed, peers
+from tests.calibration.paths import (
+    Paths,
+    of_amounts,
+    of_assignments,
+    of_counts,
+    of_durations,
+    of_gauges,
+    of_proportions,
+    of_ratios,
 )
+from tests.calibration.streams import Counted, Failing, Level, Timed, merged, windows_a_stratum
 
 ALPHA: Final = 0.05
 LOOKS: Final = 200
+ASSIGNED: Final = 0.001  # the error rate of assignments by default
 Rows: TypeAlias = dict[str, list[str]]
 S = TypeVar("S")
 Draw: TypeAlias = Callable[[S, int, bool], Iterator[tuple[str, Floats]]]
@@ -81,6 +83,35 @@ DURATION_EFFECTS: Final = {
     "2 % fourfold": Timed(slow=0.02),
     "5 % fourfold": Timed(slow=0.05),
     "+10 %, canary 10 %": Timed(factor=1.1, share=0.1),
+}
+SUMS: Final = {
+    "equal": Timed(),
+    "sigma 1.5": Timed(sigma=1.5),
+    "drifting twofold": Timed(drift=2.0),
+    "weather": Timed(weather=0.3),
+    "canary 10 %": Timed(share=0.1),
+    "sigma 1.5, canary 10 %": Timed(sigma=1.5, share=0.1),
+    "canary 1 %": Timed(share=0.01, rate=200.0),
+}
+SUM_EFFECTS: Final = {
+    "+10 %": Timed(factor=1.1),
+    "+20 %": Timed(factor=1.2),
+    "+20 %, sigma 1.5": Timed(factor=1.2, sigma=1.5),
+    "2 % fourfold": Timed(slow=0.02),
+    "+20 %, canary 10 %": Timed(factor=1.2, share=0.1),
+}
+ASSIGNMENTS: Final = {
+    "50 %": Counted(rate=100.0),
+    "10 %": Counted(rate=100.0, share=0.1),
+    "1 %": Counted(rate=100.0, share=0.01),
+    "in clusters, 50 %": Counted(rate=100.0, fano=3.0),
+    "in clusters, 10 %": Counted(rate=100.0, share=0.1, fano=3.0),
+}
+ASSIGNMENT_EFFECTS: Final = {
+    "52 % for 50": Counted(rate=100.0, ratio=0.52 / 0.48),
+    "55 % for 50": Counted(rate=100.0, ratio=0.55 / 0.45),
+    "10 % loses a third": Counted(rate=100.0, share=0.1, ratio=2 / 3),
+    "55 % for 50, in clusters": Counted(rate=100.0, ratio=0.55 / 0.45, fano=3.0),
 }
 GAUGES: Final = {
     "independent": Level(),
@@ -175,57 +206,30 @@ def _of_gauges(stream: Level, runs: int, effects: bool) -> Iterator[tuple[str, F
     yield "Kayenta's rule", peers.kayenta(values[:, : min(runs, 400)])
 
 
-# --- a deployment of many metrics ----------------------------------------------------------------
+def _of_sums(
+    family: Callable[[Timed, int, int], Paths], stream: Timed, runs: int, effects: bool
+) -> Iterator[tuple[str, Floats]]:
+    ours = family(stream, runs, LOOKS)
+    yield "**ours, harm**", ours.delays(ALPHA)
+    if not effects:
+        yield "ours, harm, 1 %", ours.delays(0.01)
+        yield "ours, safety", ours.delays(ALPHA, safe=True)
+    told = peers.of_sums(stream, runs, LOOKS, ALPHA)
+    yield from ((name, at) for name, at in told.items() if not effects or "repeated" not in name)
 
 
-@dataclass(frozen=True, slots=True)
-class Deployments:
-    """Windows in which so many deployments are rolled back, and promoted; infinite if never."""
-
-    rollback: Floats
-    promoted: Floats
-
-
-def deployments(
-    runs: int, *, worst: float, metrics: int = 20, margin: float = 0.5, looks: int = LOOKS
-) -> Deployments:
-    """Deployments of 20 metrics of correlation .3 that one harms by ``worst`` standard deviations:
-    rolled back by the average of the e-values of harm (none is worse at all), promoted when each
-    has been shown to be worse by less than ``margin`` standard deviations of a window."""
-    chance = np.random.default_rng(SEED)
-    batches, rows = Batches(2), np.arange(runs * metrics)
-    batches.add(len(rows))
-    one, units = np.ones(len(rows)), np.ones((len(rows), 2))
-    bad = np.where(rows % metrics == 0, worst, 0.0)
-    harm, safe = np.zeros((looks, runs)), np.zeros((looks, runs))
-    top = np.full((runs, metrics), -np.inf)
-    for look in range(looks):
-        shared = np.repeat(chance.standard_normal(runs), metrics)
-        score = np.sqrt(0.3) * shared + np.sqrt(0.7) * chance.standard_normal(len(rows)) + bad
-        both = np.column_stack([score, margin - score])
-        log_e = batches.advance(rows, both, np.ones_like(both), one, units)
-        top = np.maximum(top, log_e[:, 1].reshape(runs, metrics))
-        harm[look] = log_mean(log_e[:, 0].reshape(runs, metrics), 1)
-        safe[look] = top.min(axis=1)
-    level = -np.log(ALPHA)
-    return Deployments(first(harm >= level), first(safe >= level))
-
-
-def _of_deployments(runs: int) -> Iterator[str]:
-    lines = [
-        "| deployments of 20 metrics | rolled back | promoted | median window |",
-        "|---" * 4 + "|",
-    ]
-    for title, worst in (
-        ("nothing worse", 0.0),
-        ("one at its margin", 0.5),
-        ("one 1 sd worse", 1.0),
-    ):
-        told = deployments(runs, worst=worst)
-        ends = np.minimum(told.rollback, told.promoted)
-        cells = f"{alarmed(told.rollback)} | {alarmed(told.promoted)} | {np.median(ends):.0f}"
-        lines.append(f"| {title} | {cells} |")
-    yield "\n".join(lines)
+def _of_assignments(stream: Counted, runs: int, effects: bool) -> Iterator[tuple[str, Floats]]:
+    """At the level that a policy's default gives them, where savvi and chi-squared stand too; a
+    stream's ``ratio`` is a mismatch here."""
+    drawn = stream.drawn(runs, LOOKS)
+    clustered = stream.fano > 1.0
+    ours = of_assignments(drawn, stream.share, clustered=clustered)
+    yield "**ours, 0.1 %**", ours.delays(ASSIGNED)
+    yield "ours, 1 %", ours.delays(0.01)
+    if not effects:
+        yield "chi-squared repeated, 1 %", peers.count_z(drawn, stream.share, 0.01)
+        yield "chi-squared repeated, 0.05 %", peers.count_z(drawn, stream.share, 0.0005)
+    yield "savvi (Dirichlet, k 100), 1 %", peers.savvi(drawn, stream.share, 0.01)
 
 
 def _table(title: str, streams: Mapping[str, S], draw: Draw[S], runs: int, *, effects: bool) -> str:
@@ -252,7 +256,10 @@ TABLES: Final[dict[str, Callable[[int], Iterator[str]]]] = {
     "counts": _both("counts", COUNTS, COUNT_EFFECTS, _of_counts),
     "proportions": _both("proportions", PROPORTIONS, PROPORTION_EFFECTS, _of_proportions),
     "durations": _both("durations", DURATIONS, DURATION_EFFECTS, _of_durations),
-    "deployments": _of_deployments,
+    "amounts": _both("amounts", SUMS, SUM_EFFECTS, partial(_of_sums, of_amounts)),
+    "ratios": _both("ratios of sums", SUMS, SUM_EFFECTS, partial(_of_sums, of_ratios)),
+    "assignments": _both("assignments", ASSIGNMENTS, ASSIGNMENT_EFFECTS, _of_assignments),
+    "deployments": deployed.table,
     "gauges": _both("gauges", GAUGES, GAUGE_EFFECTS, _of_gauges),
 }
 

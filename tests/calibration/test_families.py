@@ -17,7 +17,7 @@ from scipy import stats
 
 from analyzers.contrast.means import Means
 from analyzers.facts import Floats
-from tests.calibration import experiments, peers, tables
+from tests.calibration import deployed, experiments, peers, tables
 from tests.calibration.paths import (
     Paths,
     of_amounts,
@@ -34,6 +34,7 @@ pytestmark = pytest.mark.slow
 ALPHA = tables.ALPHA
 RUNS = 1_000
 LOOKS = 200
+DEPLOYED = 300
 
 
 def assert_kept(paths: Paths, title: str) -> None:
@@ -150,24 +151,33 @@ def test_what_moves_both_arms_alike_delays_no_gauge_while_it_blinds_kayenta() ->
 
 
 @cache
-def deployments(worst: float) -> tables.Deployments:
-    return tables.deployments(300, worst=worst)
+def deployments(worst: float, correlation: float = 0.3) -> deployed.Deployments:
+    setting = deployed.Setting(worst=worst, correlation=correlation)
+    return deployed.ours(setting, DEPLOYED)["**ours**"]
 
 
-def test_a_deployment_of_twenty_metrics_keeps_both_rates() -> None:
+@pytest.mark.parametrize("correlation", [0.3, 0.0])
+def test_a_deployment_of_twenty_metrics_keeps_both_rates(correlation: float) -> None:
     """Nothing worse: no rollback. One metric at its margin of half a standard deviation: no
     promotion."""
-    for worst, found in ((0.0, deployments(0.0).rollback), (0.5, deployments(0.5).promoted)):
-        wrong = float(np.isfinite(found).mean())
-        assert wrong <= ALPHA + 2.0 * math.sqrt(ALPHA * (1.0 - ALPHA) / 300), (worst, wrong)
+    neutral, at_margin = deployments(0.0, correlation), deployments(0.5, correlation)
+    allowed = ALPHA + 2.0 * math.sqrt(ALPHA * (1.0 - ALPHA) / DEPLOYED)
+    assert np.isfinite(neutral.rollback).mean() <= allowed
+    assert np.isfinite(at_margin.promoted).mean() <= allowed
 
 
-def test_nearly_all_neutral_deployments_are_promoted() -> None:
-    """A likelihood ratio that knew the truth would promote 84 % of them within 100 windows,
-    and 99.9 % within 200."""
-    promoted = deployments(0.0).promoted
-    assert (promoted <= 100).mean() >= 0.8
-    assert (promoted <= 200).mean() >= 0.95
+@pytest.mark.parametrize("correlation", [0.3, 0.0])
+def test_nearly_all_neutral_deployments_are_promoted(correlation: float) -> None:
+    """Within 100 windows about as many as by a likelihood ratio that knows what ours must learn;
+    19 in 20 of them, the goal, not within 100 windows but within 200, half within 85."""
+    promoted = deployments(0.0, correlation).first_promoted
+    setting = deployed.Setting(correlation=correlation)
+    knows = deployed.peers(setting, DEPLOYED, deployed.SOON)[
+        "likelihood ratio that knows sd and truth"
+    ]
+    assert (promoted <= 100).mean() >= (knows.promoted <= 100).mean() - 0.05
+    assert np.isfinite(promoted).mean() >= 0.95
+    assert np.median(promoted) <= 85
 
 
 # --- peers, so that the tables compare with what they claim to ---------------------------------
@@ -201,7 +211,11 @@ def test_a_one_look_test_at_the_oracles_time_is_right_four_times_in_five() -> No
 def test_experiments_that_show_nothing_at_their_end_raise_no_alarm_on_the_way(
     shared: Path,
 ) -> None:
-    told = experiments.alarms(experiments.streams(shared / experiments.FILE), null=True)
+    file = experiments.found(shared)
+    if file is None:
+        pytest.skip("the experiments are not among the shared data")
+    assert experiments.found(file.parent) == file  # their own folder does as well
+    told = experiments.alarms(experiments.streams(file), null=True)
     assert told.streams >= 100
     assert told.ours < 0.05
     assert told.repeated > 0.25
