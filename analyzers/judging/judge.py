@@ -216,10 +216,12 @@ def _missing(evidence: Evidence, at: int) -> _Said | None:
 def _mismatch(evidence: Evidence) -> str:
     comparison = evidence.comparisons[evidence.mismatch or ("", ())]
     baseline, canary = comparison.units
+    shares = [f"{share * 100:g} %" for _, share in evidence.deployment.shares if share]
     return (
-        f"The sides are not what they should be: the canary got {canary:.0f} of "
-        f"{baseline + canary:.0f} units, which its declared share does not explain "
-        f"(sample-ratio mismatch): who is compared decides here, not what was released."
+        f"The sides are not what they should be (sample-ratio mismatch): the canary got "
+        f"{canary:.0f} of {baseline + canary:.0f} units, where "
+        f"{', then '.join(shares) or 'another share'} is declared. Differences may come from who "
+        "is compared, not from what was released."
     )
 
 
@@ -270,7 +272,7 @@ def _in_words(comparison: Comparison, effect: float) -> str:
         return f"{effect * 100:+.1f} points"
     if comparison.metric.kind in RELATIVE:
         return f"{effect * 100:+.0f} %"
-    return f"{effect:+.4g} {comparison.metric.unit}"
+    return f"{effect:+.4g} {_unit(comparison)}".rstrip()
 
 
 def _margin(comparison: Comparison) -> str:
@@ -280,7 +282,11 @@ def _margin(comparison: Comparison) -> str:
     if comparison.metric.kind is Kind.PROPORTION:
         size = margin.size * 100
         return f"{size:g} point" + ("" if size == 1 else "s")
-    return f"{margin.size:g} {comparison.metric.unit}"
+    return f"{margin.size:g} {_unit(comparison)}".rstrip()
+
+
+def _unit(comparison: Comparison) -> str:
+    return "" if comparison.metric.unit == "1" else comparison.metric.unit
 
 
 def _suspects(evidence: Evidence) -> list[Suspect]:

@@ -302,7 +302,10 @@ DEADLINE: Final = Key(
     "deadline",
     duration(1, 30 * 86_400),
     "none",
-    "For `measure: answer`: what is not answered by then has failed; before, it is nothing.",
+    "For `measure: answer`: what is not answered by then has failed; before, it is nothing. For "
+    "counts with `exposure` and ratios: how long after what they are held against an event may "
+    "come, 15m if it is not said; they are compared only so long after the start and after each "
+    "change of the share.",
 )
 EXPOSURE: Final = Key(
     "exposure",

@@ -65,6 +65,7 @@ _NO_TYPE: Final = "is missing: say which events feed it, or `type: []` for all o
 # What any event feeds, so that no type has to be named.
 _OF_ANYTHING: Final = frozenset({Measure.VALIDITY, Measure.FLOW})
 # Of any event at all these would say nothing: what was asked, or who was put on a side.
+_OF_AN_ANSWER: Final = "belongs to a proportion with `measure: answer`"
 _OF_SOME_TYPE: Final = (Measure.ANSWER, Measure.ASSIGNMENT)
 
 
@@ -111,6 +112,7 @@ def metric(
     measured = _measure(here, kind, ground)
     measure = measured or ground.measure
     answers = measure is Measure.ANSWER or measured is None
+    follows = here.has(EXPOSURE) or here.has(OVER) or bool(ground.exposure or ground.over)
     margin = _margin(here, kind, ground)
     criticality = _criticality(here, measure, ground)
     built = Metric(
@@ -127,7 +129,7 @@ def metric(
         segments=_segments(_or(SEGMENTS.of(here), ground.segments), measure),
         quantum=QUANTUM.of(here) or ground.quantum,
         answered_by=(ANSWERED_BY.of(here) or ground.answered_by) if answers else "",
-        deadline_s=(DEADLINE.of(here) or ground.deadline_s) if answers else 0,
+        deadline_s=(DEADLINE.of(here) or ground.deadline_s) if answers or follows else 0,
         exposure=EXPOSURE.of(here) or ground.exposure,
         over=OVER.of(here) or ground.over,
         cap=_or(CAP.of(here), ground.cap),
@@ -304,9 +306,12 @@ def _check_worse(here: Section, built: Metric, given: Metric | None) -> None:
 def _check_answers(here: Section, built: Metric) -> None:
     """Faults of questions and their answers."""
     if built.measure is not Measure.ANSWER:
-        for key in (ANSWERED_BY, DEADLINE):
-            if here.has(key):
-                here.fault(key, "belongs to a proportion with `measure: answer`: drop it")
+        if here.has(ANSWERED_BY):
+            here.fault(ANSWERED_BY, f"{_OF_AN_ANSWER}: drop it")
+        if here.has(DEADLINE) and not (built.exposure or built.over):
+            here.fault(
+                DEADLINE, f"{_OF_AN_ANSWER}, to a count with `exposure` or to a ratio: drop it"
+            )
         return
     for key, value in ((ANSWERED_BY, built.answered_by), (DEADLINE, built.deadline_s)):
         place = here.at(key)

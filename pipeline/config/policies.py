@@ -204,7 +204,8 @@ WATCH: Final = Key(
     "watch",
     duration(10, 3_660 * DAY_S),
     lasting(_DEFAULTS.watch_s),
-    "The longest time that a release is judged.",
+    "How long a release is waited for. What is undecided then says `hold` instead of `wait`, and "
+    "what is healthy then stays so; it is judged until it ends.",
 )
 LATENESS: Final = Key(
     "lateness",

@@ -228,6 +228,14 @@ def test_a_metric_with_a_name_that_labels_cannot_carry_is_refused(name: str) -> 
     assert "is no name of a metric" in fault(f"metrics: {{'{name}': {{kind: count, type: x}}}}")
 
 
+def test_a_count_with_exposure_and_a_ratio_say_how_long_their_events_may_take() -> None:
+    later = metric_of("kind: count, type: x, exposure: session.started, deadline: 1h")
+    assert later.deadline_s == 3_600
+    ratio = "kind: ratio, type: x, over: order_throughput, worse: higher, deadline: 2d"
+    assert metric_of(ratio).deadline_s == 172_800
+    assert "to a ratio: drop it" in metric_fault("kind: count, type: x, deadline: 1h")
+
+
 def test_a_count_against_exposure_needs_the_metric_that_counts_it() -> None:
     body = "metrics: {orders: {kind: count, type: x, exposure: session.started}}"
     assert loaded(body).policy.metric("orders").exposure == "session.started"

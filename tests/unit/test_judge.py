@@ -231,7 +231,9 @@ def test_health_does_not_outlive_its_control() -> None:
     assert verdict.verdict == "healthy"
     verdict = judged(alone, POLICY, as_of_s=3_000.0)
     assert (verdict.verdict, verdict.action) == ("inconclusive", "wait")
-    assert f"The baseline ({OLD}) has shown no success since 2026-05-21T00:10:00.000Z" in verdict.why
+    assert (
+        f"The baseline ({OLD}) has shown no success since 2026-05-21T00:10:00.000Z" in verdict.why
+    )
     said = reason(verdict, "success")
     assert (said.state, said.needed) == ("no_data", None)
     assert said.detail == "nothing from the baseline since 2026-05-21T00:10:00.000Z"
