@@ -176,8 +176,14 @@ def _row(name: str, neutral: Deployments, at_margin: Deployments, worse: Deploym
     cells = [
         f"{np.isfinite(neutral.rollback).mean():.3f}",
         f"{(promoted <= SOON).mean():.3f}",
-        f"{np.isfinite(promoted).mean():.3f} / {np.median(promoted):.0f}",
+        _found(promoted),
         f"{np.isfinite(at_margin.promoted).mean():.3f}",
-        f"{np.isfinite(worse.rollback).mean():.3f} / {np.median(worse.rollback):.0f}",
+        _found(worse.rollback),
     ]
     return f"| {name} | {' | '.join(cells)} |"
+
+
+def _found(windows: Floats) -> str:
+    """The share that ever is, and the median window where half are."""
+    share, middle = np.isfinite(windows).mean(), np.median(windows)
+    return f"{share:.3f}" + (f" / {middle:.0f}" if np.isfinite(middle) else "")

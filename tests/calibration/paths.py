@@ -45,6 +45,17 @@ class Paths:
         return float(np.isfinite(self.delays(alpha, safe=safe)).mean())
 
 
+def assert_kept(paths: Paths, title: str) -> None:
+    """At most the rate and two Monte Carlo standard errors, for harm and safety, at two levels."""
+    runs = paths.harm.shape[1]
+    for level in (0.05, 0.01):
+        allowed = level + 2.0 * math.sqrt(level * (1.0 - level) / runs)
+        for safe in (False, True):
+            rate = paths.rate(level, safe=safe)
+            what = "safe" if safe else "harm"
+            assert rate <= allowed, f"{title}: {what} {rate:.3f} of {runs} runs at {level}"
+
+
 def first(alarms: Bools) -> Floats:
     """The number of the first look that alarms, counted from 1, of (looks, runs); (runs,)."""
     return np.where(alarms.any(axis=0), alarms.argmax(axis=0) + 1.0, NEVER)

@@ -1,7 +1,8 @@
 """Every family alone, on streams that are untouched and on streams that are not: false alarms at
 most as promised, and delays near those of a test that knew when to look.
 
-Rows are replications, so that a thousand of them take seconds; seeds are fixed.
+Rows are replications, so that a thousand of them take seconds; seeds are fixed. Durations and sums
+are in ``test_values.py``, so that two processes share them.
 """
 
 from __future__ import annotations
@@ -18,15 +19,8 @@ from scipy import stats
 from analyzers.contrast.means import Means
 from analyzers.facts import Floats
 from tests.calibration import deployed, experiments, peers, tables
-from tests.calibration.paths import (
-    Paths,
-    of_amounts,
-    of_durations,
-    of_gauges,
-    of_proportions,
-    of_ratios,
-)
-from tests.calibration.streams import Counted, Failing, Level, Timed
+from tests.calibration.paths import Paths, assert_kept, of_gauges, of_proportions
+from tests.calibration.streams import Counted, Failing, Level
 from tests.reference import fixed_horizon
 
 pytestmark = pytest.mark.slow
@@ -37,17 +31,6 @@ LOOKS = 200
 DEPLOYED = 300
 
 
-def assert_kept(paths: Paths, title: str) -> None:
-    """At most the rate and two Monte Carlo standard errors, for harm and safety, at two levels."""
-    runs = paths.harm.shape[1]
-    for level in (0.05, 0.01):
-        allowed = level + 2.0 * math.sqrt(level * (1.0 - level) / runs)
-        for safe in (False, True):
-            rate = paths.rate(level, safe=safe)
-            what = "safe" if safe else "harm"
-            assert rate <= allowed, f"{title}: {what} {rate:.3f} of {runs} runs at {level}"
-
-
 @pytest.mark.parametrize("title", tables.COUNTS)
 def test_counts_that_do_not_differ_raise_no_more_alarms_than_promised(title: str) -> None:
     assert_kept(tables.counts(tables.COUNTS[title], RUNS), title)
@@ -56,19 +39,6 @@ def test_counts_that_do_not_differ_raise_no_more_alarms_than_promised(title: str
 @pytest.mark.parametrize("title", tables.PROPORTIONS)
 def test_proportions_that_do_not_differ_raise_no_more_alarms_than_promised(title: str) -> None:
     assert_kept(tables.proportions(tables.PROPORTIONS[title], RUNS), title)
-
-
-@pytest.mark.parametrize("title", tables.DURATIONS)
-def test_durations_that_do_not_differ_raise_no_more_alarms_than_promised(title: str) -> None:
-    assert_kept(of_durations(tables.DURATIONS[title], 250, LOOKS), title)
-
-
-@pytest.mark.parametrize("title", ["equal", "weather", "canary 10 %"])
-@pytest.mark.parametrize("family", [of_amounts, of_ratios])
-def test_sums_of_values_that_do_not_differ_raise_no_more_alarms_than_promised(
-    family: Callable[[Timed, int, int], Paths], title: str
-) -> None:
-    assert_kept(family(tables.DURATIONS[title], 150, LOOKS), title)
 
 
 @pytest.mark.parametrize("title", tables.GAUGES)
@@ -133,11 +103,6 @@ def test_counts_are_found_about_as_soon_as_by_the_test_that_relies_on_poisson() 
     counts = stream.drawn(EFFECT_RUNS, LOOKS)
     theirs = float(np.median(peers.savvi(counts, 0.5, ALPHA)))
     assert np.median(tables.counts(stream, EFFECT_RUNS).delays(ALPHA)) <= 1.15 * theirs
-
-
-def test_durations_ten_percent_longer_are_found_within_twenty_windows() -> None:
-    delays = of_durations(Timed(factor=1.1), 200, 60).delays(ALPHA)
-    assert np.median(delays) <= 20.0
 
 
 def test_what_moves_both_arms_alike_delays_no_gauge_while_it_blinds_kayenta() -> None:
