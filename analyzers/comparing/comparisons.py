@@ -9,7 +9,8 @@ says the same to the bit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -18,14 +19,21 @@ from analyzers.comparing.attribution import Block
 from analyzers.comparing.families import FAMILIES, Families, family_of
 from analyzers.comparing.forming import Formed, Forming
 from analyzers.comparing.names import Names
+from analyzers.comparing.parts import quantum_s
 from analyzers.comparing.pending import Buckets, summed
 from analyzers.comparing.traces import Traces
 from analyzers.comparing.traits import Traits, only_declared
 from analyzers.contrast.strata import Strata, keep
-from analyzers.facts import NEVER, Bools, Floats, Ints
+from analyzers.facts import NEVER, SLICE_S, Bools, Floats, Ints
 from analyzers.folding.grouping import runs
+from analyzers.folding.histogram import PER_OCTAVE
 from analyzers.folding.subjects import BESIDE_VALUES, BUCKETS
 from analyzers.policy import Kind, Measure, Metric
+
+# Durations are taken for shorter than their mean and so many standard deviations, in octaves: both
+# are too small while long ones are cut off, and this leaves a thousandth of lognormal ones.
+_LONGEST: Final = 3.5
+_FEWEST: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,8 @@ class Comparisons:
         self._forming = Forming(self._traits)
         self._waiting = Buckets()  # of open strata
         self._code = np.zeros(0, np.int64)  # which family
+        self._quantum_s = np.zeros(0)  # seconds of a quantum, of durations
+        self._lasted = np.zeros((0, 3))  # number, sum and squares of durations, in octaves
 
     def __len__(self) -> int:
         return len(self.metrics)
@@ -98,6 +108,9 @@ class Comparisons:
         self.strata = np.concatenate([self.strata, np.zeros(k, np.int64)])
         codes = [FAMILIES.index(family_of(metric)) for metric in metrics]
         self._code = np.concatenate([self._code, np.array(codes, np.int64)])
+        seconds = [quantum_s(metric) for metric in metrics]
+        self._quantum_s = np.concatenate([self._quantum_s, seconds])
+        self._lasted = np.concatenate([self._lasted, np.zeros((k, 3))])
         self._traits.add(metrics)
         self._forming.add(metrics)
         self.families.add(k)
@@ -242,6 +255,8 @@ class Comparisons:
     def _round(self, name: str, strata: Formed, bins: _Bins, chosen: Ints) -> tuple[Floats, Floats]:
         rows, at = strata.of[chosen], strata.at[chosen]
         one = self._arranged(rows, strata.sums[chosen], bins)
+        if name == "durations":
+            one = replace(one, ripe=self._ripe(rows, strata.age[chosen], one))
         minute = strata.minute[chosen]
         family, place = self.families.advance(name, rows, minute, one, self.metrics)
         harm, safe = family.log_harm[place], family.log_safe[place]
@@ -255,6 +270,20 @@ class Comparisons:
         if name != "quiet":  # silence has no size to plot
             self.traces.record(rows, at, family.told(place), harm, safe)
         return harm, safe
+
+    def _ripe(self, rows: Ints, age: Ints, one: Strata) -> Bools:
+        """Which strata hold durations that nothing cuts short any more, by those before them.
+
+        What has ended is at most as long as the present share is old, on either side: until that is
+        beyond nearly all durations a slow canary looks like its baseline, and is never safe."""
+        n, mean, square = self._lasted[rows].T
+        mean, square = mean / np.maximum(n, 1.0), square / np.maximum(n, 1.0)
+        longest = mean + _LONGEST * np.sqrt(np.maximum(square - mean * mean, 0.0))
+        old = np.log2(np.maximum(age * SLICE_S / self._quantum_s[rows], 1e-9))
+        octaves, count = one.bin / PER_OCTAVE, one.bin_counts.sum(axis=1)
+        for place, part in enumerate((count, count * octaves, count * octaves * octaves)):
+            self._lasted[rows, place] += np.bincount(one.bin_of, part, len(rows))
+        return np.asarray((n >= _FEWEST) & (old >= longest))
 
     def _arranged(self, rows: Ints, sums: Floats, bins: _Bins) -> Strata:
         """Strata as a family takes them: arms swapped where less is worse, subjects as units."""

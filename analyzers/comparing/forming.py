@@ -42,7 +42,8 @@ class Formed:
     """The c strata that closed in a block, those of a comparison in order of time: of which one,
     the slice that closed it, the minute it is about (of gauges: the one before), the rank among its
     comparison's, and the sums (c, 9): units, failures, totals and exposure of both arms, units
-    expected of the canary. ``tells`` (c,) is false where one arm is missing."""
+    expected of the canary. ``tells`` (c,) is false where one arm is missing; ``age`` (c,) says for
+    how many slices the declared share had been what it was."""
 
     of: Ints
     at: Ints
@@ -50,13 +51,14 @@ class Formed:
     rank: Ints
     sums: Floats
     tells: Bools
+    age: Ints
 
     def where(self, chosen: Ints) -> Formed:
         """Only some strata, in order."""
         of = self.of[chosen]
         return Formed(
             of, self.at[chosen], self.minute[chosen], ranks_within(of), self.sums[chosen],
-            self.tells[chosen],
+            self.tells[chosen], self.age[chosen],
         )  # fmt: skip
 
 
@@ -69,10 +71,13 @@ class Forming:
         self._window = np.zeros(0, np.int64)  # of gauges: the minute that is open
         self._wanted = np.zeros((0, 2))  # units of a stratum, and of the first one
         self._come = np.zeros((0, 2))  # units, or exposure, of both arms in closed strata
+        self._share = np.zeros(0)  # declared, as of the last row
+        self._since = np.zeros(0, np.int64)  # the first slice with it
 
     def add(self, metrics: Sequence[Metric]) -> None:
         """Comparisons of some metrics, without a unit."""
         rows = grow(self, len(metrics))
+        self._share[rows] = np.nan
         self._wanted[rows] = np.array([_wanted(metric) for metric in metrics]).reshape(-1, 2)
 
     def advance(self, block: Block) -> tuple[Formed, Ints]:
@@ -83,7 +88,7 @@ class Forming:
         rank = ranks_within(block.of)
         by_rank = np.argsort(rank, kind="stable")
         rounds = np.searchsorted(rank[by_rank], np.arange(int(rank.max(initial=-1)) + 2))
-        closed: list[tuple[Ints, Ints, Ints, Ints]] = []
+        closed: list[tuple[Ints, ...]] = []
         told: list[Floats] = []
         for r, (begin, end) in enumerate(pairwise(rounds.tolist())):
             rows = by_rank[begin:end]
@@ -91,6 +96,10 @@ class Forming:
             over = self._passed(mine, shown)
             if len(over):
                 self._close(closed, told, mine[over], shown[over], r - 1)
+            share = block.share[rows]
+            begun = self._share[mine] != share
+            self._since[mine[begun]] = shown[begun]
+            self._share[mine] = share
             self._window[mine] = shown // WINDOW_SLICES
             self._sums[mine] = now = self._sums[mine] + sums[rows]
             full = self._full(mine, now)
@@ -98,25 +107,31 @@ class Forming:
                 self._close(closed, told, mine[full], shown[full], r)
         if not closed:
             none = np.empty(0, np.int64)
-            nothing = Formed(none, none, none, none, np.empty((0, 9)), np.empty(0, np.bool_))
+            nothing = Formed(none, none, none, none, np.empty((0, 9)), none > 0, none)
             return nothing, np.full(len(block), -1)
-        of, at, minute, until = (np.concatenate(parts) for parts in zip(*closed, strict=True))
+        of, at, minute, until, since = (
+            np.concatenate(parts) for parts in zip(*closed, strict=True)
+        )
         order = np.lexsort((until, of))
         of, until = of[order], until[order]
         held = np.concatenate(told)[order]
-        strata = Formed(of, at[order], minute[order], ranks_within(of), held, self._tells(of, held))
+        strata = Formed(
+            of, at[order], minute[order], ranks_within(of), held, self._tells(of, held),
+            (at - since)[order],
+        )  # fmt: skip
         return strata, _parts(block.of, rank, of, until)
 
     def _close(
         self,
-        closed: list[tuple[Ints, Ints, Ints, Ints]],
+        closed: list[tuple[Ints, ...]],
         told: list[Floats],
         mine: Ints,
         shown: Ints,
         last: int,
     ) -> None:
         sums = self._sums[mine]
-        closed.append((mine, shown, self._window[mine], np.full(len(mine), last)))
+        last_of = np.full(len(mine), last)
+        closed.append((mine, shown, self._window[mine], last_of, self._since[mine]))
         told.append(sums)
         self._come[mine] += self._arms(mine, sums)
         self._sums[mine] = 0.0

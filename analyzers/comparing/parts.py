@@ -62,6 +62,11 @@ class Columns:
     quantum_s: Floats
 
 
+def quantum_s(metric: Metric) -> float:
+    """The seconds of a duration's quantum; a unit that is not known is taken for seconds."""
+    return metric.quantum * _SECONDS.get(metric.unit, 1.0)
+
+
 class Parts:
     """The parts of all known series of a service in one release; found out once for each."""
 
@@ -140,7 +145,6 @@ class Parts:
             return ()
         begins = self.first + metric.deadline_s // SLICE_S
         quantum = metric.quantum if metric.measure is Measure.VALUE else 0.0
-        seconds = metric.quantum * _SECONDS.get(metric.unit, 1.0)
         segment, names = series.segment, tuple(name for name, _ in series.segment)
         found = []
         if metric.measure is Measure.FLOW:
@@ -155,7 +159,7 @@ class Parts:
                 ]
         elif metric.kind is not Kind.COUNT or not metric.exposure or not segment:
             # Exposure is known for the total only.
-            lasted = seconds if metric.kind is Kind.DURATION and quantum else 0.0
+            lasted = quantum_s(metric) if metric.kind is Kind.DURATION and quantum else 0.0
             lag = self._lag(metric.name)
             found.append(
                 Part((metric.name, segment), Role.OWN, arm, begins, lag, True, quantum, lasted)

@@ -21,7 +21,7 @@ from analyzers.contrast.shifted import SHIFT_MAX, Shifted
 from analyzers.contrast.spread import Spread
 from analyzers.contrast.strata import Rows, Strata, Told, blocks, grow, run
 from analyzers.contrast.tails import Tails
-from analyzers.facts import Floats, Ints
+from analyzers.facts import Bools, Floats, Ints
 
 # Effects bet on, in standard deviations of a value's rank.
 EFFECTS: Final = (0.07, 0.14, 0.28, 0.6, 1.2)
@@ -74,9 +74,9 @@ class Durations:
         """Takes in one stratum for each of the given rows (each row at most once)."""
         for some, part in blocks(rows, strata):
             shifted = Shifted(len(some), part.bin_of, part.bin, part.bin_counts, part.worth)
-            self._advance(run(some), shifted)
+            self._advance(run(some), shifted, part.ripe)
 
-    def _advance(self, rows: Rows, shifted: Shifted) -> None:
+    def _advance(self, rows: Rows, shifted: Shifted, ripe: Bools | None) -> None:
         shifts = self.shifts.T[:, rows]
         harm, safe = _scores(shifted, shifts)
         plain, plain_variance = shifted.wilcoxon()
@@ -89,7 +89,10 @@ class Durations:
         self._variance[rows] += plain_variance * phi
         untied = shifted.untied()
         bets = self._harm.advance(rows, _factors(harm, untied * phi).T)
-        self.log_safe[rows] = self._safe.advance(rows, _factors(-safe, untied * safe_phi).T)
+        held = _factors(-safe, untied * safe_phi)
+        if ripe is not None:
+            held *= ripe
+        self.log_safe[rows] = self._safe.advance(rows, held.T)
         tails = self._tails.advance(rows, shifted, shifts[0])
         # Where most values are equal few tell anything, and scores of few are skewed.
         learned = self._batches.advance(

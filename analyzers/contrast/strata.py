@@ -27,7 +27,8 @@ class Strata:
     ``units``, ``bad`` (k, 2): units of both arms, and how many of them failed. ``total`` (k, 2):
     sums of values in the metric's unit. ``share`` (k,): of the second arm in the exposure, 0 where
     unknown. Buckets as rows, sorted by ``bin_of``: place in [0, k), bucket number, counts (m, 2).
-    ``worth`` (k,) is what each value of a stratum counts for, 1 if it is None.
+    ``worth`` (k,) is what each value of a stratum counts for, 1 if it is None; ``ripe`` (k,)
+    whether its values say anything of safety, as all do if it is None.
     """
 
     units: Floats
@@ -38,6 +39,7 @@ class Strata:
     bin: Ints
     bin_counts: Floats
     worth: Floats | None = None
+    ripe: Bools | None = None
 
     def weighed(self) -> Strata:
         """The same with counts of what values are worth."""
@@ -108,6 +110,7 @@ def blocks(rows: Ints, strata: Strata, *, wide: bool = False) -> Iterator[tuple[
                 strata.units[part], strata.bad[part], strata.total[part], strata.share[part],
                 strata.bin_of[of] - begin, strata.bin[of], strata.bin_counts[of],
                 None if strata.worth is None else strata.worth[part],
+                None if strata.ripe is None else strata.ripe[part],
             ),
         )  # fmt: skip
 

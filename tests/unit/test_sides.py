@@ -17,7 +17,9 @@ from tests.facts_of import (
     NEW,
     OLD,
     at_ns,
+    duration,
     facts_of,
+    flow,
     metric_of,
     policy_of,
     started,
@@ -86,6 +88,40 @@ def test_without_a_declared_share_there_is_no_mismatch() -> None:
     evidence = Evidence(deployment, OLD, POLICY)
     evidence.advance(fold(seen(2_000, 0.6), (), POLICY, open_from=0))
     assert evidence.mismatch is None
+
+
+# --- durations ---------------------------------------------------------------------------------
+
+TIMES = policy_of(duration(quantum=0.01), flow())
+
+
+def confirmed(median_s: float, slower: float, hours: float, *, seed: int = 1) -> Facts:
+    """Orders of both versions, two hundred a minute, each heard of when it is confirmed; half an
+    hour of the old version's before the start."""
+    chance = np.random.default_rng(seed)
+    n = int(200 * 60 * (hours + 0.5))
+    begun = chance.uniform(-1_800.0, hours * 3_600.0, n)
+    canary = (begun > 0) & (chance.random(n) < 0.5)
+    lasted = median_s * np.exp(chance.normal(0.0, 0.6, n)) * np.where(canary, slower, 1.0)
+    ended = begun + lasted
+    heard = ended < hours * 3_600.0
+    return facts_of(
+        ended[heard], types="order.confirmed", value=lasted[heard], ids=np.flatnonzero(heard) + 1,
+        version=np.where(canary, NEW, OLD)[heard].tolist(),
+    )  # fmt: skip
+
+
+def test_a_slow_canary_is_not_safe_while_its_slow_orders_have_not_ended() -> None:
+    """At twice its margin; what has ended is alike on both sides for the first half hour."""
+    for seed in range(3):
+        state = state_after(confirmed(1_200.0, 1.2, 1.2, seed=seed), TIMES)
+        assert state.evidence["d-1"].comparisons["duration", ()].log_safe_top < 3.0
+        assert state.verdicts["d-1"].verdict != "healthy"
+
+
+def test_an_untouched_canary_is_safe_once_its_longest_orders_can_have_ended() -> None:
+    state = state_after(confirmed(30.0, 1.0, 0.8), TIMES)
+    assert state.verdicts["d-1"].verdict == "healthy"
 
 
 # --- gauges ------------------------------------------------------------------------------------
