@@ -28,10 +28,11 @@ STRATUM_UNITS: Final = {
 # rarer one's unit would be its last, and a level that falls within strata would make a slow canary
 # look fast (95 % of canaries of 1 % at the margin were promoted along a falling sawtooth). It is
 # large enough to hold two units of the rarer arm, as far as that is known, and this much at most;
-# one that holds none of it waits for as many again.
+# one that holds none of it waits for as many slices as should have held eight: units of a slice
+# may all be one invoice's.
 _RARER: Final = 2.0
 _LARGER: Final = 10.0
-_ALONE: Final = 2.0
+_ALONE: Final = 8.0
 _ALIKE: Final = 4.0  # units' worth of belief, of each arm, that they are equally frequent
 # A margin that is resolved by the level of the first stratum is as wrong as that level is.
 _RESOLVING: Final = 400.0
@@ -71,6 +72,7 @@ class Forming:
         self._window = np.zeros(0, np.int64)  # of gauges: the minute that is open
         self._wanted = np.zeros((0, 2))  # units of a stratum, and of the first one
         self._come = np.zeros((0, 2))  # units, or exposure, of both arms in closed strata
+        self._slices = np.zeros(0)  # that an open stratum has
         self._share = np.zeros(0)  # declared, as of the last row
         self._since = np.zeros(0, np.int64)  # the first slice with it
 
@@ -102,6 +104,7 @@ class Forming:
             self._share[mine] = share
             self._window[mine] = shown // WINDOW_SLICES
             self._sums[mine] = now = self._sums[mine] + sums[rows]
+            self._slices[mine] += 1.0
             full = self._full(mine, now)
             if full.any():
                 self._close(closed, told, mine[full], shown[full], r)
@@ -134,7 +137,7 @@ class Forming:
         closed.append((mine, shown, self._window[mine], last_of, self._since[mine]))
         told.append(sums)
         self._come[mine] += self._arms(mine, sums)
-        self._sums[mine] = 0.0
+        self._sums[mine] = self._slices[mine] = 0.0
 
     def _arms(self, mine: Ints, sums: Floats) -> Floats:
         """What says how much each arm had of some strata, (k, 2)."""
@@ -161,7 +164,8 @@ class Forming:
         wanted = np.clip(_RARER / rarer, np.where(whole > 0, least, first), _LARGER * least)
         declared = (size >= least) & (expected >= 1.0) & (expected <= n - 1.0)
         both = (self._arms(mine, now) > 0).all(axis=1)
-        enough = (size >= wanted) & (both | (size >= _ALONE * wanted))
+        alone = self._slices[mine] >= _ALONE / rarer
+        enough = (size >= wanted) & (both | alone)
         full = np.where(self._traits.of("declared", mine), declared, enough)
         full &= ~self._traits.of("gauge", mine)
         return np.asarray(full | self._traits.of("flow", mine))
