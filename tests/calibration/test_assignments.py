@@ -216,7 +216,7 @@ def test_a_fair_split_of_many_customers_is_no_mismatch_of_a_release() -> None:
         n = 12_000
         version: Sequence[str] = np.where(chance.random(n) < 0.1, NEW, OLD).tolist()
         facts = facts_of(
-            np.sort(chance.uniform(0.0, 30.0, n)),
+            np.sort(chance.uniform(10.0, 40.0, n)),
             types="order.seen",
             version=version,
             subjects=chance.integers(1, 2**63, n, np.uint64),
