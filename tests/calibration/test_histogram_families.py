@@ -87,7 +87,7 @@ def crossed(family: Durations | Amounts, rounds: Iterator[Floats], first: int) -
     return found
 
 
-def expect_kept(found: Floats) -> None:
+def assert_kept(found: Floats) -> None:
     """Both error rates, at both levels, within two Monte-Carlo standard errors."""
     for level, sides in zip(LEVELS, found, strict=True):
         bound = level + 2 * np.sqrt(level * (1 - level) / sides.shape[1])
@@ -114,12 +114,12 @@ def amounts(
 @pytest.mark.parametrize(("first", "second"), [(15, 15), (36, 4), (99, 1)])
 @pytest.mark.parametrize("stream", [latency, timeouts, mostly_equal])
 def test_durations_of_equal_arms(stream: Stream, first: int, second: int) -> None:
-    expect_kept(crossed(durations(ROWS), strata(stream, ROWS, first, second), first))
+    assert_kept(crossed(durations(ROWS), strata(stream, ROWS, first, second), first))
 
 
 @pytest.mark.parametrize("stream", [drift, weather, clusters])
 def test_durations_whose_level_changes_or_that_hang_together(stream: Stream) -> None:
-    expect_kept(crossed(durations(ROWS), strata(stream, ROWS, 20, 20), 20))
+    assert_kept(crossed(durations(ROWS), strata(stream, ROWS, 20, 20), 20))
 
 
 def scaled(rounds: Iterator[Floats], first: int, factor: float, since: int = 0) -> Iterator[Floats]:
@@ -131,18 +131,18 @@ def scaled(rounds: Iterator[Floats], first: int, factor: float, since: int = 0) 
 
 def test_durations_at_the_margin_are_neither_harmful_nor_safe() -> None:
     rounds = scaled(strata(latency, ROWS, 20, 20), 20, 2 ** (5 / 32))
-    expect_kept(crossed(durations(ROWS, 5), rounds, 20))
+    assert_kept(crossed(durations(ROWS, 5), rounds, 20))
 
 
 @pytest.mark.parametrize(("first", "second"), [(15, 15), (36, 4), (99, 1)])
 @pytest.mark.parametrize("stream", [lognormal, pareto])
 def test_amounts_of_equal_arms(stream: Stream, first: int, second: int) -> None:
-    expect_kept(crossed(amounts(ROWS), strata(stream, ROWS, first, second), first))
+    assert_kept(crossed(amounts(ROWS), strata(stream, ROWS, first, second), first))
 
 
 def test_amounts_at_the_margin_are_neither_harmful_nor_safe() -> None:
     rounds = scaled(strata(orders, ROWS, 20, 20), 20, 1.2)
-    expect_kept(crossed(amounts(ROWS, 0.2), rounds, 20))
+    assert_kept(crossed(amounts(ROWS, 0.2), rounds, 20))
 
 
 def shapes(rows: int) -> Iterator[Floats]:
@@ -161,11 +161,11 @@ def shapes(rows: int) -> Iterator[Floats]:
 def test_amounts_with_equal_means_of_other_shapes_are_neither_harmful_nor_safe() -> None:
     family = amounts(ROWS, 0.002, relative=False, cap=0.5)
     found = crossed(family, shapes(ROWS), 20)
-    expect_kept(found[:, :, : ROWS // 2])
-    expect_kept(found[:, :, ROWS // 2 :])
+    assert_kept(found[:, :, : ROWS // 2])
+    assert_kept(found[:, :, ROWS // 2 :])
 
 
-def expect_found(found: Floats, rounds: float, since: int = 0) -> None:
+def assert_found(found: Floats, rounds: float, since: int = 0) -> None:
     """Harm is found in half the rows within that many rounds, at the first level."""
     assert np.median(found[0, 0]) - since <= rounds
 
@@ -183,14 +183,14 @@ def test_slower_durations_are_found(factor: float, part: float, since: int, with
             values[:, 50:] *= np.where(hit, factor, 1.0)
             yield values
 
-    expect_found(crossed(durations(200), rounds(), 50), within, since)
+    assert_found(crossed(durations(200), rounds(), 50), within, since)
 
 
 def test_larger_amounts_are_found_and_equal_ones_shown_safe() -> None:
     double = crossed(amounts(200), scaled(strata(lognormal, 200, 50, 50), 50, 2.0), 50)
-    expect_found(double, 15)
+    assert_found(double, 15)
     late = scaled(strata(orders, 200, 50, 50), 50, 2.0, since=100)
-    expect_found(crossed(amounts(200), late, 50), 6, 100)
+    assert_found(crossed(amounts(200), late, 50), 6, 100)
     same = crossed(amounts(200, 0.2), strata(orders, 200, 50, 50), 50)
     assert np.median(same[0, 1]) <= 25
 
